@@ -1,0 +1,199 @@
+"""The root service: starts the services in order, takes signals, drains, sets the exit status."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from twisted.application.service import IService, IServiceCollection, MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+
+from daemon.health import Health
+from daemon.plugin import Host, IDraining, StartError
+from daemon.state import StateFolder, StateFolderInUse
+
+
+def exit_with(status: int) -> None:
+    """Let the process end with a status once the reactor has stopped.
+
+    twistd has no way to say it. Nothing that hangs (a thread on a dead disk) can delay this exit.
+    """
+    atexit.register(os._exit, status)
+
+
+class Daemon(MultiService):
+    """All services under one roof.
+
+    A start binds every port first, then opens files: :meth:`privilegedStartService` of all
+    services comes before :meth:`startService` of any. A stop asks all services at once to
+    finish what they promised and waits ``drain_timeout_s`` at most.
+
+    :param reactor: the reactor, whose stop is the daemon's stop.
+    :param state: the folder for what outlives the process.
+    :param drain_timeout_s: how long a stop may take.
+    :param log_observer: what twistd shall log with; None leaves that to twistd's own options.
+    :param set_exit_status: see :func:`exit_with`.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        state: StateFolder,
+        *,
+        drain_timeout_s: float,
+        log_observer: ILogObserver | None = None,
+        set_exit_status: Callable[[int], None] = exit_with,
+    ) -> None:
+        super().__init__()
+        self.reactor = reactor
+        self.state = state
+        self.drain_timeout_s = drain_timeout_s
+        self.log_observer = log_observer
+        self.set_exit_status = set_exit_status
+        self.health: dict[str, Health] = {}
+        self.ready = False
+        self._stopping = False
+        self._draining = False
+        self._busy: dict[str, IService] = {}
+        self._waiters: list[Deferred[None]] = []
+
+    def host(self, name: str) -> Host:
+        """Give a service what it may use of the daemon."""
+        self.health[name] = Health(name)
+        return Host(self.reactor, self.state, self.health[name], self.shut_down)
+
+    def add(self, name: str, service: IService) -> None:
+        """Take a service in, under its name."""
+        service.setName(name)
+        service.setServiceParent(self)
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Join the application; it is the place where twistd looks for a log observer."""
+        super().setServiceParent(parent)
+        if self.log_observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.log_observer)
+
+    def privilegedStartService(self) -> None:
+        """Bind all ports, before any file is opened."""
+        for service in self:
+            with self._starting(service):
+                service.privilegedStartService()
+
+    def startService(self) -> None:
+        """Start all services. The first that cannot start ends the process, status 1."""
+        self.running = True
+        for service in self:
+            with self._starting(service):
+                service.startService()
+        self.reactor.callWhenRunning(self._run)
+
+    def shut_down(self, reason: str) -> None:
+        """Stop the daemon in good order. Asking again changes nothing.
+
+        :param reason: who or what asked, for the log.
+        """
+        if self._stopping:
+            return
+        self._stopping = True
+        self.log.info("stopping: {reason}", reason=reason)
+        if self.reactor.running:
+            self._stop_reactor()
+
+    def stopService(self) -> Deferred[None]:
+        """Ask every service to finish; fires when all have, or when the time is over."""
+        if not self._draining:
+            self._draining = self._stopping = True
+            self.ready = self.running = False
+            self._begin_drain()
+        waiter: Deferred[None] = Deferred()
+        self._waiters.append(waiter)
+        self._end_drain_when_idle()
+        return waiter
+
+    def _run(self) -> None:
+        """Take over once the reactor runs: only then are its own signal handlers in place."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGHUP, self._on_reload_signal)
+        if self._stopping:
+            self._stop_reactor()
+            return
+        self.ready = True
+        self.log.info("ready: {services}", services=", ".join(self.namedServices))
+
+    def _stop_reactor(self) -> None:
+        with suppress(ReactorNotRunning):
+            self.reactor.stop()
+
+    def _on_stop_signal(self, number: int, _frame: object) -> None:
+        self.reactor.callFromThread(self.shut_down, signal.Signals(number).name)
+
+    def _on_reload_signal(self, _number: int, _frame: object) -> None:
+        self.reactor.callFromThread(self.log.info, "SIGHUP: nothing here needs a reload")
+
+    @contextmanager
+    def _starting(self, service: IService) -> Iterator[None]:
+        """Turn what a person can mend into one line and exit status 1; a bug stays a traceback."""
+        try:
+            yield
+        except (CannotListenError, StartError, StateFolderInUse, OSError) as error:
+            self.log.critical("{service}: {why}", service=service.name, why=str(error))
+            raise SystemExit(1) from error
+
+    def _begin_drain(self) -> None:
+        self._busy = dict(self.namedServices)
+        self._deadline = self.reactor.callLater(self.drain_timeout_s, self._abandon)
+        for name, service in list(self._busy.items()):
+            stopped = maybeDeferred(service.stopService)
+            stopped.addErrback(self._stop_failed, name)
+            stopped.addCallback(self._stopped, name)
+
+    def _stopped(self, _: object, name: str) -> None:
+        self._busy.pop(name, None)
+        self._end_drain_when_idle()
+
+    def _stop_failed(self, failure: Failure, name: str) -> None:
+        self.log.failure("{service} failed while it stopped", failure, service=name)
+        self.set_exit_status(1)
+
+    def _abandon(self) -> None:
+        """Give up on the services that are still busy, and say what that loses."""
+        for name, service in self._busy.items():
+            what = service.unfinished() if IDraining.providedBy(service) else "its unfinished work"
+            self.log.error(
+                "{service} did not stop within {timeout_s} s; abandoned: {what}",
+                service=name,
+                timeout_s=self.drain_timeout_s,
+                what=what,
+            )
+        self._busy.clear()
+        self.set_exit_status(1)
+        self._end_drain_when_idle()
+
+    def _end_drain_when_idle(self) -> None:
+        if self._busy:
+            return
+        if self._deadline.active():
+            self._deadline.cancel()
+        self.state.close()
+        _ignore_signals()
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+
+def _ignore_signals() -> None:
+    """Let no late signal end the process with its default action while it is on its way out."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.default_int_handler:
+            signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,104 @@
+"""The file ``numbers.log``: whole lines or nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+MODE: Final = 0o666
+"""Before the umask."""
+
+
+class NumberLog:
+    """A file that grows by whole batches of lines, and belongs to one daemon at a time.
+
+    :param path: where it lies.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+        self._size = 0
+        self._torn = False
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def open(self) -> None:
+        """Create the file or empty it.
+
+        It is locked before it is emptied: the log of a running daemon stays as it is.
+
+        :raises OSError: it cannot be made, is no regular file, or another daemon holds it.
+        """
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(f"{self.path} is no regular file")
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise OSError(f"{self.path} is in use by another daemon") from error
+            os.ftruncate(descriptor, 0)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self._descriptor = descriptor
+
+    def append(self, buffers: Sequence[NDArray[np.uint8]]) -> None:
+        """Write all buffers at the end, or leave the file as it was.
+
+        What a write that failed half-way (a full disk) has left behind is cut off at once, or,
+        where even that fails, before the next append.
+
+        :param buffers: whole lines, 1 to 9 buffers.
+        :raises OSError: the lines are not in the file.
+        """
+        self._cut_torn_end()
+        left = [memoryview(buffer).cast("B") for buffer in buffers]
+        size = self._size
+        self._torn = True
+        try:
+            while left:
+                size += self._write_some(left, size)
+        except OSError:
+            self._cut_torn_end()
+            raise
+        self._torn = False
+        self._size = size
+
+    def sync(self) -> None:
+        """Wait until the disk holds what was written.
+
+        :raises OSError: the disk refused.
+        """
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file, and give the lock back."""
+        try:
+            self._cut_torn_end()
+        finally:
+            os.close(self._descriptor)
+
+    def _cut_torn_end(self) -> None:
+        if self._torn:
+            os.ftruncate(self._descriptor, self._size)
+            self._torn = False
+
+    def _write_some(self, left: list[memoryview], offset: int) -> int:
+        """Write once, and drop from ``left`` what was written; gives its size in bytes."""
+        written = os.pwritev(self._descriptor, left, offset)
+        rest = written
+        while left and rest >= len(left[0]):
+            rest -= len(left.pop(0))
+        if rest:
+            left[0] = left[0][rest:]
+        return written

@@ -1,0 +1,240 @@
+"""The clients of the number server, and the factory that admits them."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import select
+import socket
+import termios
+from collections.abc import Callable
+from ipaddress import IPv6Address as IPv6
+from ipaddress import ip_address
+from typing import Final, Protocol
+
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.interfaces import IAddress, ISSLTransport
+from twisted.internet.protocol import ServerFactory, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.basic import LineReceiver
+from twisted.python.failure import Failure
+
+from daemon.numbers import wire
+from daemon.numbers.places import Places
+
+READ_SIZE: Final = 1 << 18
+"""Bytes read from a client at once, where its transport lets us say so."""
+
+KEEPALIVE_S: Final = 60
+"""A client silent for so long is asked whether it is still there."""
+
+KEEPALIVE_RETRY_S: Final = 10
+KEEPALIVE_RETRIES: Final = 6
+
+
+class Sink(Protocol):
+    """Where the lines go."""
+
+    def receive(self, block: bytes, sender: NumberClient) -> int:
+        """Take the regular lines at the start of a block; gives how many bytes were taken."""
+
+    def terminate(self, peer: str) -> None:
+        """Stop the daemon: a client that may say so has said so."""
+
+
+class NumberClient(LineReceiver):
+    """One client.
+
+    Regular lines are taken as whole blocks. From the first irregular byte on the rest goes
+    through LineReceiver, so its rules hold for everything unusual: a line ends with its line
+    feed, and one that is too long is known as such before its end has come.
+
+    :param places: the clients connected.
+    :param sink: where the lines go.
+    :param may_terminate: tells whether the client at an address may stop the daemon.
+    """
+
+    log = Logger()
+    delimiter = b"\n"
+    MAX_LENGTH = wire.DIGITS
+
+    def __init__(
+        self,
+        places: Places[NumberClient],
+        sink: Sink,
+        may_terminate: Callable[[IAddress], bool],
+    ) -> None:
+        self._places = places
+        self._sink = sink
+        self._may_terminate = may_terminate
+        self._open_line = b""
+        self._done = False
+
+    def __str__(self) -> str:
+        return _name(self.transport.getPeer())
+
+    def connectionMade(self) -> None:
+        """Take a place, or leave at once."""
+        if not self._places.take(self):
+            self.disconnect()
+            return
+        if isinstance(self.transport, tcp.Connection):
+            self.transport.bufferSize = READ_SIZE
+            _keep_alive(self.transport.getHandle())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the regular lines, keep an unfinished one, and look closer at anything else."""
+        if self._done:
+            return
+        block = self._open_line + data
+        taken = self._sink.receive(block, self)
+        rest = block[taken:]
+        if wire.may_open_a_line(rest) and (rest[:1] != b"t" or self._trusted()):
+            self._open_line = rest
+            return
+        self._open_line = b""
+        super().dataReceived(rest)
+        if not self._done:
+            self._refuse(rest)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Obey ``terminate`` from someone trusted; any other irregular line is invalid."""
+        if line == wire.TERMINATE and self._trusted():
+            self.disconnect()
+            self._sink.terminate(str(self))
+        else:
+            self._refuse(line)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line of more than nine bytes."""
+        self._refuse(line)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Give the place back, however the client went."""
+        self._done = True
+        self._places.give_back(self)
+
+    def disconnect(self) -> None:
+        """Take nothing more from the client, and close the connection."""
+        if self._done:
+            return
+        self._done = True
+        self.clearLineBuffer()
+        if ISSLTransport.providedBy(self.transport):
+            self.transport.abortConnection()  # an orderly end would wait for the client
+        else:
+            self.transport.loseConnection()
+
+    def has_hung_up(self) -> bool:
+        """Whether the client has ended its side, even if not all it sent is read."""
+        if not isinstance(self.transport, tcp.Connection):
+            return False
+        poll = select.poll()
+        poll.register(self.transport.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
+
+    def read_received(self) -> None:
+        """Read what the system has received from the client so far.
+
+        What comes later stays unread: a client that never stops sending cannot hold us here.
+        """
+        if not isinstance(self.transport, tcp.Connection):
+            return
+        connection = self.transport.getHandle()
+        unread = _unread_bytes(connection)
+        while unread > 0 and not self._done:
+            try:
+                data = connection.recv(min(unread, READ_SIZE))
+            except OSError:
+                return  # it was reset; the reactor will find out and say so
+            unread -= len(data)
+            self.dataReceived(data)
+
+    def pause(self) -> None:
+        """Read nothing for a while."""
+        if not self._done:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read again."""
+        if not self._done:
+            self.transport.resumeProducing()
+
+    def _trusted(self) -> bool:
+        """Whether the client may stop the daemon.
+
+        Asked only when it tries to: behind a proxy the address is not known any earlier.
+        """
+        return self._may_terminate(self.transport.getPeer())
+
+    def _refuse(self, line: bytes) -> None:
+        self.log.info(
+            "disconnected {peer}: invalid line {line!r}",
+            peer=str(self),
+            line=line[: wire.LINE],
+        )
+        self.disconnect()
+
+
+class NumberFactory(ServerFactory):
+    """Admits clients while there are places. One too many is closed without a byte.
+
+    :param places: the clients connected.
+    :param sink: where their lines go.
+    :param may_terminate: tells whether the client at an address may stop the daemon.
+    """
+
+    log = Logger()
+    noisy = False
+
+    def __init__(
+        self,
+        places: Places[NumberClient],
+        sink: Sink,
+        may_terminate: Callable[[IAddress], bool],
+    ) -> None:
+        self._places = places
+        self._sink = sink
+        self._may_terminate = may_terminate
+
+    def buildProtocol(self, addr: IAddress) -> NumberClient | None:
+        """Give a protocol for a client, or None, which closes the connection."""
+        if not self._places.free():
+            self.log.debug("refused {peer}: no place is free", peer=_name(addr))
+            return None
+        return NumberClient(self._places, self._sink, self._may_terminate)
+
+
+def is_local(address: IAddress) -> bool:
+    """Whether an address is a loopback one or a unix socket's."""
+    if isinstance(address, UNIXAddress):
+        return True
+    if not isinstance(address, IPv4Address | IPv6Address):
+        return False
+    host = ip_address(address.host.partition("%")[0])
+    if isinstance(host, IPv6) and host.ipv4_mapped is not None:
+        host = host.ipv4_mapped
+    return host.is_loopback
+
+
+def _name(address: IAddress) -> str:
+    """Write an address for the log."""
+    if isinstance(address, IPv4Address | IPv6Address):
+        return f"{address.host} port {address.port}"
+    return str(address)
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    """Have the system find out that a silent client's machine is gone."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_RETRY_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_RETRIES)
+
+
+def _unread_bytes(connection: socket.socket) -> int:
+    count = array.array("i", [0])
+    fcntl.ioctl(connection, termios.FIONREAD, count)
+    return count[0]

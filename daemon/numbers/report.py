@@ -1,0 +1,54 @@
+"""The report: what changed since the last one, as a line on stdout."""
+
+from __future__ import annotations
+
+import os
+import select
+from dataclasses import dataclass
+from typing import Final
+
+STDOUT: Final = 1
+"""The descriptor. ``sys.stdout`` is no way to it: twistd turns that into log lines."""
+
+
+@dataclass
+class Tally:
+    """Counts of this run, and what of them was reported.
+
+    :ivar unique: distinct numbers in the log.
+    :ivar duplicates: numbers received that the log had already.
+    """
+
+    unique: int = 0
+    duplicates: int = 0
+    reported_unique: int = 0
+    reported_duplicates: int = 0
+
+    def add(self, unique: int, duplicates: int) -> None:
+        """Count what was recorded."""
+        self.unique += unique
+        self.duplicates += duplicates
+
+    def report(self) -> str:
+        """Give the line of the challenge for what came since the last report, without line end."""
+        line = (
+            f"Received {self.unique - self.reported_unique} unique numbers,"
+            f" {self.duplicates - self.reported_duplicates} duplicates."
+            f" Unique total: {self.unique}"
+        )
+        self.reported_unique = self.unique
+        self.reported_duplicates = self.duplicates
+        return line
+
+
+def print_line(line: str, descriptor: int = STDOUT) -> None:
+    """Write a line to stdout, whole and at once.
+
+    :param line: up to 4000 characters, so that a pipe takes all of it or nothing.
+    :raises OSError: nobody reads it: the pipe is closed, or full. The daemon must not wait then.
+    """
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    if not poll.poll(0):
+        raise BlockingIOError("stdout takes no more: its reader does not read")
+    os.write(descriptor, line.encode() + b"\n")

@@ -1,0 +1,227 @@
+"""The number server: its settings, and its parts put together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from daemon.numbers.ledger import Ledger
+from daemon.numbers.log import NumberLog
+from daemon.numbers.places import Places
+from daemon.numbers.protocol import NumberClient, NumberFactory, is_local
+from daemon.numbers.recorder import Outcome, Recorder
+from daemon.numbers.report import Tally, print_line
+from daemon.plugin import Host, IDraining, StartError
+
+SYNC_S: Final = 1.0
+"""How often the disk is made to hold what was written."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings table ``[numbers]``."""
+
+    listen: Annotated[
+        str,
+        Meta(description="Where the server listens.", extra={"endpoint": True}),
+    ] = "tcp:4000:interface=127.0.0.1"
+    log: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="The log of distinct numbers, emptied at every start.",
+        ),
+    ] = "numbers.log"
+    clients: Annotated[
+        int,
+        Meta(ge=1, le=10_000, description="How many clients are served at once."),
+    ] = 5
+    report_interval: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=86_400,
+            description="How often a report is printed on stdout.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 10.0
+    terminate_from: Annotated[
+        Literal["loopback", "anyone"],
+        Meta(description="Whose line 'terminate' stops the daemon."),
+    ] = "loopback"
+
+
+def build(settings: Settings, host: Host) -> NumberServer:
+    """Put the number server together; the daemon calls this."""
+    return NumberServer(settings, host)
+
+
+@implementer(IDraining)
+class NumberServer(Service):
+    """Takes lines from clients, has them recorded, and reports.
+
+    :param settings: its settings table.
+    :param host: what the daemon gives to a service.
+    """
+
+    log = Logger()
+
+    def __init__(self, settings: Settings, host: Host) -> None:
+        self._host = host
+        self._tally = Tally()
+        self._number_log = NumberLog(Path(settings.log))
+        self._places: Places[NumberClient] = Places(settings.clients)
+        self._writer = _one_thread("numbers-writer")
+        self._syncer = _one_thread("numbers-sync")
+        self._recorder: Recorder[NumberClient] = Recorder(
+            host.reactor,
+            partial(deferToThreadPool, host.reactor, self._writer),
+            Ledger(),
+            self._number_log,
+            on_outcome=self._recorded,
+            on_full=self._hold_clients,
+        )
+        may_terminate = is_local if settings.terminate_from == "loopback" else _anyone
+        self._port = host.listen(
+            settings.listen, NumberFactory(self._places, self, may_terminate)
+        )
+        self._report_interval_s = settings.report_interval
+        self._report_loop = self._loop(self._report)
+        self._sync_loop = self._loop(self._sync)
+        self._sync_ended: Deferred[Any] = Deferred()
+        self._unsynced = False
+        self._ending = False
+
+    def privilegedStartService(self) -> None:
+        """Bind the port."""
+        super().privilegedStartService()
+        self._port.privilegedStartService()
+
+    def startService(self) -> None:
+        """Create or empty the log, then let clients in."""
+        super().startService()
+        try:
+            self._number_log.open()
+        except OSError as error:
+            raise StartError(f"cannot open the log: {error}") from error
+        self._writer.start()
+        self._syncer.start()
+        self._port.startService()
+        self._report_loop.start(self._report_interval_s, now=False)
+        self._sync_ended = self._sync_loop.start(SYNC_S, now=False)
+
+    def stopService(self) -> Deferred[None]:
+        """Record what the clients have sent so far, and close everything."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def unfinished(self) -> str:
+        """Say what is not in the log yet."""
+        return f"{self._recorder.unrecorded} numbers received and not in {self._number_log.path}"
+
+    def receive(self, block: bytes, sender: NumberClient) -> int:
+        """Take the regular lines at the start of a block; gives how many bytes were taken."""
+        return self._recorder.receive(block, sender)
+
+    def terminate(self, peer: str) -> None:
+        """End all clients, then the daemon: a client said ``terminate``."""
+        self._end_clients()
+        self._host.shut_down(f"terminate from {peer}")
+
+    async def _stop(self) -> None:
+        await self._port.stopService()
+        self._end_clients()
+        await self._recorder.flush()
+        self._report_loop.stop()
+        self._sync_loop.stop()
+        await self._sync_ended
+        await self._sync()
+        self._number_log.close()
+        for threads in (self._writer, self._syncer):
+            threads.stop()
+        self.log.info("since the last report: {report}", report=self._tally.report())
+
+    def _end_clients(self) -> None:
+        """Read what every client has sent up to now, and disconnect it."""
+        if self._ending:
+            return
+        self._ending = True
+        for client in self._places:
+            client.read_received()
+            client.disconnect()
+
+    def _hold_clients(self, full: bool) -> None:
+        """Let the clients wait, or go on."""
+        for client in self._places:
+            if full:
+                client.pause()
+            else:
+                client.resume()
+
+    def _recorded(self, outcome: Outcome, senders: frozenset[NumberClient]) -> None:
+        """Count what is in the log; who sent what could not be written is disconnected."""
+        self._tally.add(outcome.unique, outcome.duplicates)
+        if outcome.unique:
+            self._unsynced = True
+        if outcome.error is not None:
+            self._host.health.degrade("log", f"cannot write {self._number_log}: {outcome.error}")
+            for sender in senders:
+                self.log.error(
+                    "disconnected {client}: its numbers cannot be written", client=sender
+                )
+                sender.disconnect()
+        elif outcome.unique:
+            self._host.health.recover("log")
+
+    async def _report(self) -> None:
+        print_line(self._tally.report())
+
+    async def _sync(self) -> None:
+        """Have the disk hold what was written since the last time."""
+        if not self._unsynced:
+            return
+        self._unsynced = False
+        try:
+            await deferToThreadPool(self._host.reactor, self._syncer, self._number_log.sync)
+        except OSError as error:
+            self._unsynced = True
+            self._host.health.degrade("disk", f"the disk refused {self._number_log}: {error}")
+        else:
+            self._host.health.recover("disk")
+
+    def _loop(self, work: Callable[[], Coroutine[Any, Any, None]]) -> LoopingCall:
+        """Give a loop that no failure of its work ends."""
+        loop = LoopingCall(self._once, work)
+        loop.clock = self._host.reactor
+        return loop
+
+    def _once(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
+        return Deferred.fromCoroutine(work()).addErrback(self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self.log.failure("periodic work of the number server failed", failure)
+
+
+def _one_thread(name: str) -> ThreadPool:
+    """Give a pool of one thread, which cannot keep the process from ending."""
+    pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
+    pool.threadFactory = partial(threading.Thread, daemon=True)
+    return pool
+
+
+def _anyone(_address: IAddress) -> bool:
+    return True

@@ -1,0 +1,177 @@
+"""What a service plugin is, and what the daemon gives it.
+
+A service plugin is an object that provides :class:`IServicePlugin`, in a module of the package
+``twisted.plugins``. The built-in services use nothing that another project's plugin could not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import msgspec
+from twisted.application.internet import StreamServerEndpointService
+from twisted.application.service import IService
+from twisted.application.strports import service as strports_service
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import LogEvent, globalLogPublisher
+from twisted.plugin import IPlugin, getPlugins
+from zope.interface import Attribute, Interface, implementer
+
+from daemon.health import Health
+from daemon.state import StateFolder
+
+NAME_RULE = re.compile(r"[a-z][a-z0-9]*")
+"""What a service may be called: its name becomes a TOML table and part of environment names."""
+
+
+class PluginError(Exception):
+    """A service plugin cannot be loaded, or clashes with another: the daemon must not start."""
+
+
+class StartError(Exception):
+    """A service cannot start; the text is one line for the person who started the daemon."""
+
+
+class IServicePlugin(Interface):
+    """One service that the daemon can run."""
+
+    name = Attribute("The service's name: lower-case letters and digits. Names its settings table.")
+    description = Attribute("One line that says what the service does.")
+    settings = Attribute("A frozen msgspec.Struct class; every field has a default.")
+
+    def build(settings: msgspec.Struct, host: Host) -> IService:
+        """Put the service together, without touching files, ports or threads yet.
+
+        The service binds its ports in ``privilegedStartService`` and opens its files in
+        ``startService``, so that a port already taken stops the start before any file of a
+        running daemon is touched. ``stopService`` returns a Deferred that fires when everything
+        the service has promised is done.
+        """
+
+
+class IDraining(Interface):
+    """A service that can say what it still has to do."""
+
+    def unfinished() -> str:
+        """Say in one line what would be lost if the daemon ended now."""
+
+
+@implementer(IPlugin, IServicePlugin)
+class ServicePlugin:
+    """A service plugin made of strings: its module is imported when the service is looked at.
+
+    :param name: the service's name.
+    :param module: the module that holds ``Settings`` (the settings class) and ``build``.
+    :param description: one line for ``--help`` and the settings file.
+    """
+
+    def __init__(self, name: str, module: str, description: str) -> None:
+        self.name = name
+        self.module = module
+        self.description = description
+
+    @property
+    def settings(self) -> type[msgspec.Struct]:
+        """The module's ``Settings``."""
+        return import_module(self.module).Settings  # type: ignore[no-any-return]  # by name
+
+    def build(self, settings: msgspec.Struct, host: Host) -> IService:
+        """Call the module's ``build``."""
+        return import_module(self.module).build(settings, host)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class Host:
+    """What the daemon gives to a service.
+
+    :ivar reactor: schedules, listens, runs threads. Services import no reactor of their own.
+    :ivar state: the folder for files that outlive the process.
+    :ivar health: where the service says that it is degraded, and why.
+    :ivar shut_down: stops the whole daemon in good order; takes the reason, for the log.
+    """
+
+    reactor: Any
+    state: StateFolder
+    health: Health
+    shut_down: Callable[[str], None]
+
+    def listen(self, endpoint: str, factory: IProtocolFactory) -> StreamServerEndpointService:
+        """Give a service that listens on an endpoint and raises when the port is taken.
+
+        :param endpoint: a Twisted endpoint string, such as ``tcp:4000:interface=127.0.0.1``.
+        :param factory: builds a protocol for each connection.
+        """
+        return strports_service(endpoint, factory, reactor=self.reactor)
+
+
+def discover(find: Callable[[Any], Iterable[Any]] = getPlugins) -> dict[str, IServicePlugin]:
+    """Find all installed service plugins.
+
+    :param find: gives the plugins of an interface; :func:`twisted.plugin.getPlugins`.
+    :returns: the plugins by name, in alphabetical order.
+    :raises PluginError: when one cannot be loaded or two have one name. Twisted itself skips a
+        broken plugin with a line in the log, but a service that is silently missing is worse
+        than a daemon that does not start.
+    """
+    with _failures() as failures:
+        plugins = list(find(IServicePlugin))
+    if failures:
+        raise PluginError(f"a plugin cannot be loaded: {failures[0]}")
+    found: dict[str, IServicePlugin] = {}
+    for plugin in plugins:
+        _check(plugin)
+        if plugin.name in found:
+            raise PluginError(
+                f"two service plugins are called {plugin.name!r}:"
+                f" {_origin(found[plugin.name])} and {_origin(plugin)}"
+            )
+        found[plugin.name] = plugin
+    return dict(sorted(found.items()))
+
+
+def _check(plugin: IServicePlugin) -> None:
+    if not (isinstance(plugin.name, str) and NAME_RULE.fullmatch(plugin.name)):
+        raise PluginError(
+            f"{_origin(plugin)}: the service's name is {plugin.name!r},"
+            " wanted lower-case letters and digits, a letter first"
+        )
+    try:
+        settings = plugin.settings
+    except Exception as error:
+        raise PluginError(
+            f"service plugin {plugin.name!r} cannot be loaded from {_origin(plugin)}:"
+            f" {_one_line(error)}"
+        ) from error
+    if not (isinstance(settings, type) and issubclass(settings, msgspec.Struct)):
+        raise PluginError(f"service plugin {plugin.name!r}: its settings are no msgspec.Struct")
+    if any(field.required for field in msgspec.structs.fields(settings)):
+        raise PluginError(f"service plugin {plugin.name!r}: a setting without a default")
+
+
+def _origin(plugin: IServicePlugin) -> str:
+    return str(getattr(plugin, "module", type(plugin).__module__))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+@contextmanager
+def _failures() -> Iterator[list[str]]:
+    """Collect what Twisted's plugin system logs as failures while it looks for plugins."""
+    failures: list[str] = []
+
+    def collect(event: LogEvent) -> None:
+        if "log_failure" in event:
+            failures.append(_one_line(event["log_failure"].value))
+
+    globalLogPublisher.addObserver(collect)  # type: ignore[arg-type]  # a plain callable will do
+    try:
+        yield failures
+    finally:
+        globalLogPublisher.removeObserver(collect)  # type: ignore[arg-type]

@@ -1,0 +1,202 @@
+"""What twistd runs: the command line, and the daemon's parts put together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from twisted.internet.endpoints import serverFromString
+from twisted.python import usage
+
+from daemon import __version__, logs, settings
+from daemon.lifecycle import Daemon
+from daemon.plugin import IServicePlugin, PluginError, discover
+from daemon.settings_types import about
+from daemon.state import StateFolder
+
+USAGE = """
+Options:
+  -c, --config FILE        read settings from a TOML file
+      --set TABLE.KEY=VALUE
+                           set one setting; may be repeated, the last one wins
+      --only NAMES         start these services only, names parted by commas
+      --without NAMES      start all services but these
+      --state DIR          folder for what outlives the process
+                           [default: $STATE_DIRECTORY, else ./tsdaemon-state]
+      --log-format FORMAT  text or json, a line each on stderr [default: text]
+      --drain-timeout SECONDS
+                           how long a stop may take [default: 30]
+      --check              check all settings, print them as TOML, and exit
+      --version            print the version, and exit
+      --help               print this text, and exit
+
+Every setting can also come from the environment, as TSDAEMON_<TABLE>_<KEY>;
+TSDAEMON_CONFIG, TSDAEMON_ONLY and TSDAEMON_WITHOUT stand for their flags.
+Flags win over the environment, the environment over the file.
+
+Examples:
+  twistd -n tsdaemon
+  twistd -n tsdaemon --only numbers --set numbers.log=/var/lib/numbers.log
+  twistd -n tsdaemon --config /etc/tsdaemon.toml --log-format json
+  TSDAEMON_NUMBERS_CLIENTS=3 twistd -n tsdaemon --check
+
+Services:
+{services}
+"""
+
+
+class Options(usage.Options):
+    """The flags of ``twistd tsdaemon``, checked down to the last setting.
+
+    After :meth:`parseOptions`: ``settings`` holds the effective settings, ``chosen`` the plugins
+    of the services to start. Anything wrong is one line on stderr and exit status 2.
+
+    :param environment: the process's environment.
+    """
+
+    optParameters = [
+        ["config", "c", None, "TOML file", None],
+        ["only", None, None, "services to start", None],
+        ["without", None, None, "services not to start", None],
+        ["state", None, None, "folder for what outlives the process", None],
+        ["log-format", None, None, "text or json", None],
+        ["drain-timeout", None, None, "seconds", None],
+    ]
+    optFlags = [["check", None, "check all settings, print them, and exit"]]
+
+    settings: settings.Settings
+    chosen: dict[str, IServicePlugin]
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        super().__init__()
+        self.environment = environment
+        self["set"] = []
+
+    def opt_set(self, text: str) -> None:
+        """Set one setting."""
+        self["set"].append(text)
+
+    def opt_version(self) -> None:
+        """Print the version, and exit."""
+        print(f"tsdaemon {__version__}")
+        raise SystemExit(0)
+
+    def getSynopsis(self) -> str:
+        """Give the first line of the help text."""
+        return "Usage: twistd [twistd options] tsdaemon [options]"
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Give the help text as it was written; Twisted would re-wrap the examples."""
+        services = "\n".join(
+            f"  {plugin.name:12} {plugin.description}" for plugin in discover().values()
+        )
+        return USAGE.format(services=services)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Read the command line; twistd itself would print an error on stdout, in a page."""
+        try:
+            super().parseOptions(options)
+        except (usage.UsageError, settings.SettingsError, PluginError) as error:
+            sys.stderr.write(f"tsdaemon: {error}\n")
+            raise SystemExit(2) from error
+
+    def parseArgs(self, *words: str) -> None:
+        """Refuse words that belong to no flag."""
+        if words:
+            raise usage.UsageError(f"got {words[0]!r}, wanted flags only (see --help)")
+
+    def postOptions(self) -> None:
+        """Load the settings and choose the services."""
+        plugins = discover()
+        config = self._flag_or_environment("config")
+        self.settings = settings.load(
+            {name: plugin.settings for name, plugin in plugins.items()},
+            file=Path(config) if config else None,
+            environment=self.environment,
+            flags=self._settings_from_flags(),
+        )
+        self.chosen = self._choose(plugins)
+        _check_endpoints(self.settings)
+        if self["check"]:
+            descriptions = {name: plugin.description for name, plugin in plugins.items()}
+            sys.stdout.write(settings.to_toml(self.settings, descriptions))
+            raise SystemExit(0)
+
+    def _settings_from_flags(self) -> list[settings.Given]:
+        given = [settings.flag(text) for text in self["set"]]
+        for flag in ("state", "log-format", "drain-timeout"):
+            if self[flag] is not None:
+                key = flag.replace("-", "_")
+                given.append(settings.Given("", key, self[flag], f"--{flag}", is_text=True))
+        return given
+
+    def _choose(self, plugins: Mapping[str, IServicePlugin]) -> dict[str, IServicePlugin]:
+        only = self._names("only", plugins) or set(plugins)
+        chosen = only - self._names("without", plugins)
+        if not chosen:
+            raise usage.UsageError("--only and --without leave no service to start")
+        return {name: plugin for name, plugin in plugins.items() if name in chosen}
+
+    def _names(self, flag: str, plugins: Mapping[str, IServicePlugin]) -> set[str]:
+        names = {name.strip() for name in self._flag_or_environment(flag).split(",")} - {""}
+        for name in sorted(names - set(plugins)):
+            raise usage.UsageError(
+                f"--{flag}: got {name!r}, wanted names of services: {', '.join(plugins)}"
+            )
+        return names
+
+    def _flag_or_environment(self, flag: str) -> str:
+        if self[flag] is not None:
+            return str(self[flag])
+        return self.environment.get(settings.ENVIRONMENT_PREFIX + flag.upper(), "")
+
+
+def makeService(options: Options) -> Daemon:  # noqa: N802  # the name twistd looks for
+    """Put the daemon together from its chosen services.
+
+    :param options: parsed options.
+    """
+    from twisted.internet import reactor
+
+    chosen = options.settings
+    daemon = Daemon(
+        reactor,
+        StateFolder(Path(chosen.daemon.state)),
+        drain_timeout_s=chosen.daemon.drain_timeout,
+        log_observer=None if _twistd_logs(options) else logs.observer(chosen.daemon.log_format),
+    )
+    for name, plugin in options.chosen.items():
+        daemon.add(name, plugin.build(chosen.services[name], daemon.host(name)))
+    return daemon
+
+
+def _twistd_logs(options: Options) -> bool:
+    """Whether twistd was told where to log, or runs in the background, where stderr is gone."""
+    twistd = getattr(options, "parent", None)
+    if twistd is None:
+        return False
+    told = any(twistd.get(flag) for flag in ("logfile", "syslog", "logger"))
+    return told or not twistd.get("nodaemon", True)
+
+
+def _check_endpoints(effective: settings.Settings) -> None:
+    """Check the endpoint strings: only their own parser knows which are right.
+
+    :raises settings.SettingsError: for the first that is wrong.
+    """
+    from twisted.internet import reactor
+
+    for table, values in effective.services.items():
+        for field in msgspec.structs.fields(values):
+            text = getattr(values, field.name)
+            if about(field.type).is_endpoint:
+                try:
+                    serverFromString(reactor, text)
+                except (ValueError, TypeError, KeyError, LookupError, OSError) as error:
+                    raise settings.SettingsError(
+                        f"{table}.{field.name}: got {text!r}, wanted a Twisted endpoint such as"
+                        f" tcp:4000:interface=127.0.0.1 ({error})"
+                    ) from error

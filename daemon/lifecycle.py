@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from daemon.health import Health
 from daemon.plugin import Host, IDraining, StartError
-from daemon.state import StateFolder, StateFolderInUse
+from daemon.state import StateFolder, StateFolderInUseError
 
 
 def exit_with(status: int) -> None:
@@ -146,7 +146,7 @@ class Daemon(MultiService):
         """Turn what a person can mend into one line and exit status 1; a bug stays a traceback."""
         try:
             yield
-        except (CannotListenError, StartError, StateFolderInUse, OSError) as error:
+        except (CannotListenError, StartError, StateFolderInUseError, OSError) as error:
             self.log.critical("{service}: {why}", service=service.name, why=str(error))
             raise SystemExit(1) from error
 

@@ -8,12 +8,13 @@ what it wanted. No Twisted here, and nothing is read but the file.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import tomlkit
@@ -88,6 +89,8 @@ class Given:
         return f"{self.table}.{self.key}" if self.table else self.key
 
 
+Table = TypeVar("Table", bound=msgspec.Struct)
+
 Tables = Mapping[str, type[msgspec.Struct]]
 """The settings class of each service, by the service's name."""
 
@@ -117,10 +120,10 @@ def load(
         *flags,
     ):
         values[given.table][given.key] = _checked(given, classes)
-    built = {table: _built(table, classes[table], values[table]) for table in classes}
-    daemon = built.pop("")
-    assert isinstance(daemon, DaemonSettings)
-    return Settings(daemon, built)
+    return Settings(
+        daemon=_built("", DaemonSettings, values[""]),
+        services={table: _built(table, tables[table], values[table]) for table in tables},
+    )
 
 
 def flag(text: str) -> Given:
@@ -213,7 +216,7 @@ def _checked(given: Given, classes: Mapping[str, type[msgspec.Struct]]) -> objec
             f"{given.name}: got {_shown(given.value)} from {given.source},"
             f" wanted {wanted(field.type)}"
         ) from error
-    if converted != converted:  # NaN passes every bound
+    if isinstance(converted, float) and math.isnan(converted):  # it passes every bound
         raise SettingsError(f"{given.name}: got nan from {given.source}, wanted a number")
     return converted
 
@@ -229,7 +232,7 @@ def _read_text(text: str, type_: Any) -> object:
     return document["value"] if len(document) == 1 else text
 
 
-def _built(table: str, cls: type[msgspec.Struct], values: dict[str, Any]) -> msgspec.Struct:
+def _built(table: str, cls: type[Table], values: dict[str, Any]) -> Table:
     """Put one table together; a class may refuse values that do not go together."""
     try:
         return cls(**values)

@@ -1,6 +1,6 @@
 """What a setting's type says to people: what is wanted, in which unit, and what it is for.
 
-Types come from msgspec: ``Annotated[float, Meta(gt=0, description="…", extra={"unit": "seconds"})]``.
+A type comes with its ``Meta``: ``Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 
-class StateFolderInUse(Exception):
+class StateFolderInUseError(Exception):
     """Another daemon holds the state folder."""
 
 
@@ -27,7 +27,7 @@ class StateFolder:
         The lock goes with the process, however it ends, so nothing stale can keep a daemon from
         starting.
 
-        :raises StateFolderInUse: another daemon holds the lock.
+        :raises StateFolderInUseError: another daemon holds the lock.
         :raises OSError: the folder cannot be made or used.
         """
         if self._lock is None:
@@ -48,7 +48,7 @@ class StateFolder:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
-            raise StateFolderInUse(
+            raise StateFolderInUseError(
                 f"the state folder {self._path} is in use by another daemon"
             ) from error
         return descriptor

@@ -11,9 +11,10 @@ import msgspec
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
 
-from daemon import __version__, logs, settings
+from daemon import __version__, logs
 from daemon.lifecycle import Daemon
 from daemon.plugin import IServicePlugin, PluginError, discover
+from daemon.settings import ENVIRONMENT_PREFIX, Given, Settings, SettingsError, flag, load, to_toml
 from daemon.settings_types import about
 from daemon.state import StateFolder
 
@@ -67,7 +68,7 @@ class Options(usage.Options):
     ]
     optFlags = [["check", None, "check all settings, print them, and exit"]]
 
-    settings: settings.Settings
+    settings: Settings
     chosen: dict[str, IServicePlugin]
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
@@ -88,7 +89,7 @@ class Options(usage.Options):
         """Give the first line of the help text."""
         return "Usage: twistd [twistd options] tsdaemon [options]"
 
-    def getUsage(self, width: int | None = None) -> str:
+    def getUsage(self, width: int | None = None) -> str:  # noqa: ARG002  # Twisted's
         """Give the help text as it was written; Twisted would re-wrap the examples."""
         services = "\n".join(
             f"  {plugin.name:12} {plugin.description}" for plugin in discover().values()
@@ -99,7 +100,7 @@ class Options(usage.Options):
         """Read the command line; twistd itself would print an error on stdout, in a page."""
         try:
             super().parseOptions(options)
-        except (usage.UsageError, settings.SettingsError, PluginError) as error:
+        except (usage.UsageError, SettingsError, PluginError) as error:
             sys.stderr.write(f"tsdaemon: {error}\n")
             raise SystemExit(2) from error
 
@@ -112,7 +113,7 @@ class Options(usage.Options):
         """Load the settings and choose the services."""
         plugins = discover()
         config = self._flag_or_environment("config")
-        self.settings = settings.load(
+        self.settings = load(
             {name: plugin.settings for name, plugin in plugins.items()},
             file=Path(config) if config else None,
             environment=self.environment,
@@ -122,15 +123,15 @@ class Options(usage.Options):
         _check_endpoints(self.settings)
         if self["check"]:
             descriptions = {name: plugin.description for name, plugin in plugins.items()}
-            sys.stdout.write(settings.to_toml(self.settings, descriptions))
+            sys.stdout.write(to_toml(self.settings, descriptions))
             raise SystemExit(0)
 
-    def _settings_from_flags(self) -> list[settings.Given]:
-        given = [settings.flag(text) for text in self["set"]]
-        for flag in ("state", "log-format", "drain-timeout"):
-            if self[flag] is not None:
-                key = flag.replace("-", "_")
-                given.append(settings.Given("", key, self[flag], f"--{flag}", is_text=True))
+    def _settings_from_flags(self) -> list[Given]:
+        given = [flag(text) for text in self["set"]]
+        for name in ("state", "log-format", "drain-timeout"):
+            if self[name] is not None:
+                key = name.replace("-", "_")
+                given.append(Given("", key, self[name], f"--{name}", is_text=True))
         return given
 
     def _choose(self, plugins: Mapping[str, IServicePlugin]) -> dict[str, IServicePlugin]:
@@ -151,10 +152,10 @@ class Options(usage.Options):
     def _flag_or_environment(self, flag: str) -> str:
         if self[flag] is not None:
             return str(self[flag])
-        return self.environment.get(settings.ENVIRONMENT_PREFIX + flag.upper(), "")
+        return self.environment.get(ENVIRONMENT_PREFIX + flag.upper(), "")
 
 
-def makeService(options: Options) -> Daemon:  # noqa: N802  # the name twistd looks for
+def makeService(options: Options) -> Daemon:
     """Put the daemon together from its chosen services.
 
     :param options: parsed options.
@@ -182,10 +183,10 @@ def _twistd_logs(options: Options) -> bool:
     return told or not twistd.get("nodaemon", True)
 
 
-def _check_endpoints(effective: settings.Settings) -> None:
+def _check_endpoints(effective: Settings) -> None:
     """Check the endpoint strings: only their own parser knows which are right.
 
-    :raises settings.SettingsError: for the first that is wrong.
+    :raises SettingsError: for the first that is wrong.
     """
     from twisted.internet import reactor
 
@@ -196,7 +197,7 @@ def _check_endpoints(effective: settings.Settings) -> None:
                 try:
                     serverFromString(reactor, text)
                 except (ValueError, TypeError, KeyError, LookupError, OSError) as error:
-                    raise settings.SettingsError(
+                    raise SettingsError(
                         f"{table}.{field.name}: got {text!r}, wanted a Twisted endpoint such as"
                         f" tcp:4000:interface=127.0.0.1 ({error})"
                     ) from error

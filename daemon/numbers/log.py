@@ -40,12 +40,7 @@ class NumberLog:
         """
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise OSError(f"{self.path} is no regular file")
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OSError(f"{self.path} is in use by another daemon") from error
+            _take_over(descriptor, self.path)
             os.ftruncate(descriptor, 0)
         except OSError:
             os.close(descriptor)
@@ -62,7 +57,7 @@ class NumberLog:
         :raises OSError: the lines are not in the file.
         """
         self._cut_torn_end()
-        left = [memoryview(buffer).cast("B") for buffer in buffers]
+        left = [buffer.data.cast("B") for buffer in buffers]
         size = self._size
         self._torn = True
         try:
@@ -102,3 +97,16 @@ class NumberLog:
         if rest:
             left[0] = left[0][rest:]
         return written
+
+
+def _take_over(descriptor: int, path: Path) -> None:
+    """Lock a file for this daemon alone.
+
+    :raises OSError: it is no regular file, or another daemon holds it.
+    """
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(f"{path} is no regular file")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(f"{path} is in use by another daemon") from error

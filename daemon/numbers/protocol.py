@@ -10,7 +10,7 @@ import termios
 from collections.abc import Callable
 from ipaddress import IPv6Address as IPv6
 from ipaddress import ip_address
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -58,6 +58,7 @@ class NumberClient(LineReceiver):
     log = Logger()
     delimiter = b"\n"
     MAX_LENGTH = wire.DIGITS
+    transport: Any
 
     def __init__(
         self,
@@ -110,7 +111,7 @@ class NumberClient(LineReceiver):
         """Refuse a line of more than nine bytes."""
         self._refuse(line)
 
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002
         """Give the place back, however the client went."""
         self._done = True
         self._places.give_back(self)
@@ -198,7 +199,7 @@ class NumberFactory(ServerFactory):
         self._sink = sink
         self._may_terminate = may_terminate
 
-    def buildProtocol(self, addr: IAddress) -> NumberClient | None:
+    def buildProtocol(self, addr: IAddress | None) -> NumberClient | None:
         """Give a protocol for a client, or None, which closes the connection."""
         if not self._places.free():
             self.log.debug("refused {peer}: no place is free", peer=_name(addr))
@@ -218,7 +219,7 @@ def is_local(address: IAddress) -> bool:
     return host.is_loopback
 
 
-def _name(address: IAddress) -> str:
+def _name(address: IAddress | None) -> str:
     """Write an address for the log."""
     if isinstance(address, IPv4Address | IPv6Address):
         return f"{address.host} port {address.port}"

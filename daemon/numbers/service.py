@@ -96,9 +96,7 @@ class NumberServer(Service):
             on_full=self._hold_clients,
         )
         may_terminate = is_local if settings.terminate_from == "loopback" else _anyone
-        self._port = host.listen(
-            settings.listen, NumberFactory(self._places, self, may_terminate)
-        )
+        self._port = host.listen(settings.listen, NumberFactory(self._places, self, may_terminate))
         self._report_interval_s = settings.report_interval
         self._report_loop = self._loop(self._report)
         self._sync_loop = self._loop(self._sync)
@@ -219,7 +217,7 @@ class NumberServer(Service):
 def _one_thread(name: str) -> ThreadPool:
     """Give a pool of one thread, which cannot keep the process from ending."""
     pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
-    pool.threadFactory = partial(threading.Thread, daemon=True)
+    pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
     return pool
 
 

@@ -8,6 +8,7 @@ at once.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -89,7 +90,7 @@ def may_open_a_line(rest: bytes) -> bool:
 
 
 def log_lines(numbers: Numbers) -> list[NDArray[np.uint8]]:
-    """Write numbers as lines of the log: no leading zeros, ``0`` for zero, each with ``\\n``.
+    """Write numbers as lines of the log: no leading zeros, ``0`` for zero, a line feed each.
 
     :param numbers: in ascending order, so that all of one width lie together.
     :returns: up to nine buffers, one for each width, which together are the lines.
@@ -103,7 +104,7 @@ def log_lines(numbers: Numbers) -> list[NDArray[np.uint8]]:
     edges = [0, *numbers.searchsorted(_WIDTH_EDGES).tolist(), len(numbers)]
     return [
         np.ascontiguousarray(table[start:end, DIGITS - width :])
-        for width, (start, end) in enumerate(zip(edges, edges[1:], strict=False), start=1)
+        for width, (start, end) in enumerate(pairwise(edges), start=1)
         if end > start
     ]
 

@@ -53,7 +53,7 @@ class NumberLog:
         What a write that failed half-way (a full disk) has left behind is cut off at once, or,
         where even that fails, before the next append.
 
-        :param buffers: whole lines, 1 to 9 buffers.
+        :param buffers: whole lines, a buffer for each width of number.
         :raises OSError: the lines are not in the file.
         """
         self._cut_torn_end()

@@ -57,12 +57,11 @@ def record(ledger: Ledger, log: NumberLog, numbers: wire.Numbers) -> Outcome:
     for start in range(0, len(numbers), PIECE):
         piece = numbers[start : start + PIECE]
         unseen = ledger.unseen(piece)
-        if len(unseen):
-            try:
-                log.append(wire.log_lines(unseen))
-            except OSError as error:
-                return Outcome(unique, duplicates, error)
-            ledger.add(unseen)
+        try:
+            log.append(wire.log_lines(unseen))
+        except OSError as error:
+            return Outcome(unique, duplicates, error)
+        ledger.add(unseen)
         unique += len(unseen)
         duplicates += len(piece) - len(unseen)
     return Outcome(unique, duplicates)

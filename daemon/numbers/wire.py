@@ -67,6 +67,8 @@ def parse(block: bytes) -> Numbers:
     :returns: the numbers of the lines before the first byte that is no part of a regular line.
     """
     count = len(block) // LINE
+    if not count:
+        return np.empty(0, np.uint32)
     words, tails = _words(block, count)
     words -= _ASCII_ZEROS
     regular = _regular(words, tails)
@@ -93,8 +95,10 @@ def log_lines(numbers: Numbers) -> list[NDArray[np.uint8]]:
     """Write numbers as lines of the log: no leading zeros, ``0`` for zero, a line feed each.
 
     :param numbers: in ascending order, so that all of one width lie together.
-    :returns: up to nine buffers, one for each width, which together are the lines.
+    :returns: none to nine buffers, one for each width, which together are the lines.
     """
+    if not len(numbers):
+        return []
     table = np.empty((len(numbers), LINE), np.uint8)
     first = numbers // np.uint32(10**5)
     last = numbers - first * np.uint32(10**5)

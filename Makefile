@@ -1,0 +1,91 @@
+# make run     starts the daemon; make run ARGS="--only numbers"
+# make test    runs all tests, branch coverage 95 % at least; make test ARGS="tests/numbers -x"
+#              (with ARGS the coverage is shown but not judged; NO_NETWORK=1 skips what pip must fetch)
+# make lint    checks style, types and imports
+# make bench   measures the number server; make bench ARGS="--repeat 5"
+# make pins    renews requirements/*.txt; run it with the oldest Python supported
+# make clean   removes what these made
+#
+# Each creates .venv first. PYTHON=/path/to/python3.12 chooses another Python.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+RUN_TOOLS := hatchling
+TEST_TOOLS := build coverage hypothesis pytest pytest-twisted
+LINT_TOOLS := import-linter mypy mypy-zope ruff
+
+.PHONY: run test lint bench pins clean
+.DELETE_ON_ERROR:
+
+run: $(VENV)/run.stamp
+	@exec $(BIN)/twistd -n --pidfile= tsdaemon $(ARGS)
+
+test: $(VENV)/test.stamp
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
+
+lint: $(VENV)/lint.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/run.stamp
+	$(BIN)/python -m benchmarks.numbers $(ARGS)
+
+clean:
+	rm -rf $(VENV) dist .coverage .coverage.* _trial_temp* .hypothesis
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -f twisted/plugins/dropin.cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment works only where it was made, and with the Python it was made with.
+MADE_WITH := $(PYTHON) in $(CURDIR)
+ifneq ($(file <$(VENV)/made-with),$(MADE_WITH))
+.PHONY: $(VENV)/made-with
+endif
+
+NEW_ENOUGH = $(shell $(PYTHON) -c "import sys; print(sys.version_info >= (3, 11))" 2>&1)
+CHECK_PYTHON = $(if $(filter True,$(NEW_ENOUGH)),,\
+	$(error tsdaemon needs Python 3.11 or newer, which $(PYTHON) is not: say PYTHON=/path/to/python3))
+
+$(VENV)/made-with:
+	$(CHECK_PYTHON)
+	@$(PYTHON) -m venv --clear $(VENV)
+	@echo "$(MADE_WITH)" > $@
+
+$(VENV)/run.stamp: requirements/run.txt pyproject.toml $(VENV)/made-with
+	@$(PIP) install --quiet --requirement requirements/run.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/test.stamp: requirements/test.txt $(VENV)/run.stamp
+	@$(PIP) install --quiet --requirement requirements/run.txt --requirement requirements/test.txt
+	@touch $@
+
+$(VENV)/lint.stamp: requirements/lint.txt $(VENV)/test.stamp
+	@$(PIP) install --quiet --requirement requirements/run.txt --requirement requirements/test.txt \
+		--requirement requirements/lint.txt
+	@touch $@
+
+# What is installed with a list of packages in an environment of its own is what gets pinned.
+PINS := $(VENV)/pins
+define pin
+	$(PYTHON) -m venv --clear $(PINS)
+	$(PINS)/bin/python -m pip install --quiet $(3)
+	{ echo "# $(2)"; echo "# Renew with: make pins"; \
+		$(PINS)/bin/python -m pip freeze --exclude tsdaemon; } > requirements/$(1).new
+	mv requirements/$(1).new requirements/$(1).txt
+endef
+
+pins: $(VENV)/made-with
+	$(call pin,run,What the daemon needs to run and to be installed from a checkout.,. $(RUN_TOOLS))
+	$(call pin,test,What its tests need beside run.txt.,-c requirements/run.txt $(TEST_TOOLS))
+	$(call pin,lint,What checks style and types and imports.,-c requirements/run.txt \
+		-c requirements/test.txt $(LINT_TOOLS))
+	rm -rf $(PINS)

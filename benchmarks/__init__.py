@@ -1,0 +1,1 @@
+"""Benchmarks; run them from the project's folder, ``python -m benchmarks.numbers``."""

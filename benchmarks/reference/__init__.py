@@ -1,0 +1,1 @@
+"""Plain servers which the benchmarks compare the project with."""

@@ -1,0 +1,52 @@
+"""The report on stdout."""
+
+import os
+
+import pytest
+
+from daemon.numbers.report import Tally, print_line
+
+
+def test_it_has_the_words_of_the_challenge():
+    tally = Tally(unique=567231, duplicates=12, reported_unique=567181, reported_duplicates=10)
+    assert tally.report() == "Received 50 unique numbers, 2 duplicates. Unique total: 567231"
+
+
+def test_it_gives_the_differences_since_the_last_one():
+    tally = Tally()
+    tally.add(5, 1)
+    tally.report()
+    tally.add(2, 3)
+    assert tally.report() == "Received 2 unique numbers, 3 duplicates. Unique total: 7"
+    assert tally.report() == "Received 0 unique numbers, 0 duplicates. Unique total: 7"
+
+
+@pytest.fixture
+def pipe():
+    reader, writer = os.pipe()
+    yield reader, writer
+    for descriptor in (reader, writer):
+        try:
+            os.close(descriptor)
+        except OSError:
+            continue
+
+
+def test_a_line_is_out_at_once(pipe):
+    reader, writer = pipe
+    print_line("a report", writer)
+    assert os.read(reader, 100) == b"a report\n"
+
+
+def test_a_reader_that_does_not_read_cannot_make_us_wait(pipe):
+    _, writer = pipe
+    with pytest.raises(BlockingIOError):
+        for _ in range(100_000):
+            print_line("x" * 100, writer)
+
+
+def test_a_reader_that_is_gone_is_an_error(pipe):
+    reader, writer = pipe
+    os.close(reader)
+    with pytest.raises(BrokenPipeError):
+        print_line("a report", writer)

@@ -1,0 +1,269 @@
+"""The root service: the order of a start, and what a stop waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Application, IService, Service
+from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from daemon.lifecycle import Daemon
+from daemon.plugin import IDraining, StartError
+from daemon.state import StateFolder
+
+Asks = Callable[[str], None]
+
+
+class Reactor(Clock):
+    """A clock that also starts and stops as a reactor does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running = False
+        self.stops = 0
+        self.when_running: list[Callable[[], None]] = []
+
+    def callWhenRunning(self, function: Callable[[], None]) -> None:
+        self.when_running.append(function)
+
+    def callFromThread(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        self.callLater(0, function, *args, **kwargs)
+
+    def run(self) -> None:
+        self.running = True
+        for function in self.when_running:
+            function()
+
+    def stop(self) -> None:
+        self.stops += 1
+        if self.stops > 1:
+            raise ReactorNotRunning
+
+
+@implementer(IDraining)
+class Tea(Service):
+    """A service that notes what it is told and stops when the test says so."""
+
+    def __init__(self, notes: list[str]) -> None:
+        self.notes = notes
+        self.error: Exception | None = None
+        self.bind_error: Exception | None = None
+        self.stopped: Deferred[None] = Deferred()
+
+    def privilegedStartService(self) -> None:
+        self.notes.append(f"{self.name} binds")
+        if self.bind_error:
+            raise self.bind_error
+
+    def startService(self) -> None:
+        self.notes.append(f"{self.name} opens")
+        if self.error:
+            raise self.error
+
+    def stopService(self) -> Deferred[None]:
+        self.notes.append(f"{self.name} stops")
+        return self.stopped
+
+    def unfinished(self) -> str:
+        return "three cups"
+
+
+class LifecycleTests(SynchronousTestCase):
+    """The daemon with two services."""
+
+    def setUp(self) -> None:
+        self.notes: list[str] = []
+        self.statuses: list[int] = []
+        self.reactor = Reactor()
+        self.state = StateFolder(self.folder())
+        self.daemon = Daemon(
+            self.reactor,
+            self.state,
+            drain_timeout_s=30,
+            set_exit_status=self.statuses.append,
+        )
+        self.green, self.black = Tea(self.notes), Tea(self.notes)
+        self.daemon.add("green", self.green)
+        self.daemon.add("black", self.black)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+
+    def folder(self) -> Any:
+        from pathlib import Path
+
+        return Path(self.mktemp())
+
+    def start(self) -> None:
+        self.daemon.privilegedStartService()
+        self.daemon.startService()
+        self.reactor.run()
+
+    def test_all_ports_are_bound_before_any_file_is_opened(self) -> None:
+        self.start()
+        self.assertEqual(
+            self.notes, ["green binds", "black binds", "green opens", "black opens"]
+        )
+        self.assertTrue(self.daemon.ready)
+
+    def test_a_port_taken_ends_the_start_with_one_line_and_status_1(self) -> None:
+        self.black.bind_error = CannotListenError("127.0.0.1", 4000, OSError("in use"))
+        with capturedLogs() as events, self.assertRaises(SystemExit) as raised:
+            self.start()
+        self.assertEqual(raised.exception.code, 1)
+        self.assertEqual(self.notes, ["green binds", "black binds"])
+        self.assertEqual(events[-1]["service"], "black")
+        self.assertIn("4000", events[-1]["why"])
+
+    def test_what_a_person_can_mend_ends_the_start_with_one_line(self) -> None:
+        for error in (StartError("no log"), PermissionError(13, "no")):
+            self.green.error = error
+            with capturedLogs() as events, self.assertRaises(SystemExit) as raised:
+                self.start()
+            self.assertEqual(raised.exception.code, 1)
+            self.assertEqual(events[-1]["why"], str(error))
+
+    def test_a_bug_at_the_start_keeps_its_traceback(self) -> None:
+        self.green.error = KeyError("bug")
+        with self.assertRaises(KeyError):
+            self.start()
+
+    def test_a_second_daemon_on_a_state_folder_does_not_start(self) -> None:
+        path = self.state.open()
+        host = Daemon(self.reactor, StateFolder(path), drain_timeout_s=1).host("red")
+
+        class Red(Tea):
+            def startService(self) -> None:
+                host.state.open()
+
+        self.daemon.add("red", Red(self.notes))
+        with capturedLogs() as events, self.assertRaises(SystemExit):
+            self.start()
+        self.assertIn("in use by another daemon", events[-1]["why"])
+
+    def test_a_stop_asks_all_at_once_and_waits_for_each(self) -> None:
+        self.start()
+        stopped = self.daemon.stopService()
+        self.assertFalse(self.daemon.ready)
+        self.assertEqual(self.notes[-2:], ["green stops", "black stops"])
+        self.green.stopped.callback(None)
+        self.assertNoResult(stopped)
+        self.black.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.statuses, [])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_stop_gives_the_state_folder_back(self) -> None:
+        self.start()
+        path = self.state.open()
+        self.stop_all()
+        other = StateFolder(path)
+        other.open()
+        other.close()
+
+    def test_stopping_twice_is_stopping_once(self) -> None:
+        self.start()
+        first, second = self.daemon.stopService(), self.daemon.stopService()
+        self.assertEqual(self.notes.count("green stops"), 1)
+        self.green.stopped.callback(None)
+        self.black.stopped.callback(None)
+        self.successResultOf(first)
+        self.successResultOf(second)
+        self.successResultOf(self.daemon.stopService())
+
+    def test_past_its_time_a_stop_says_what_it_abandons_and_ends_with_status_1(self) -> None:
+        self.start()
+        stopped = self.daemon.stopService()
+        self.green.stopped.callback(None)
+        with capturedLogs() as events:
+            self.reactor.advance(30)
+        self.successResultOf(stopped)
+        self.assertEqual(self.statuses, [1])
+        (event,) = events
+        self.assertEqual((event["service"], event["what"]), ("black", "three cups"))
+        self.black.stopped.callback(None)  # too late, and harmless
+
+    def test_a_service_that_cannot_say_what_it_abandons_is_named_all_the_same(self) -> None:
+        class Red(Service):
+            def stopService(self) -> Deferred[None]:
+                return Deferred()
+
+        self.daemon.add("red", Red())
+        self.start()
+        self.green.stopped.callback(None)
+        self.black.stopped.callback(None)
+        self.daemon.stopService()
+        with capturedLogs() as events:
+            self.reactor.advance(30)
+        self.assertEqual([event["service"] for event in events], ["red"])
+
+    def test_a_service_that_fails_to_stop_does_not_keep_the_others(self) -> None:
+        self.start()
+        stopped = self.daemon.stopService()
+        self.green.stopped.errback(ValueError("spilt"))
+        self.black.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.statuses, [1])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_asked_to_shut_down_it_stops_the_reactor_once(self) -> None:
+        self.start()
+        self.daemon.host("green").shut_down("terminate")
+        self.daemon.shut_down("again")
+        self.assertEqual(self.reactor.stops, 1)
+
+    def test_asked_before_the_reactor_runs_it_stops_as_soon_as_it_does(self) -> None:
+        self.daemon.startService()
+        self.daemon.shut_down("early")
+        self.assertEqual(self.reactor.stops, 0)
+        self.reactor.run()
+        self.assertEqual(self.reactor.stops, 1)
+        self.assertFalse(self.daemon.ready)
+
+    def test_a_reactor_that_somebody_else_stops_is_no_error(self) -> None:
+        self.start()
+        self.reactor.stops = 1
+        self.daemon.shut_down("late")
+
+    def test_signals_stop_it_and_repeated_ones_change_nothing(self) -> None:
+        self.start()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+        self.reactor.advance(0)
+        self.assertEqual(self.reactor.stops, 1)
+        self.stop_all()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            os.kill(os.getpid(), number)
+
+    def test_sighup_stops_nothing(self) -> None:
+        self.start()
+        os.kill(os.getpid(), signal.SIGHUP)
+        self.reactor.advance(0)
+        self.assertEqual(self.reactor.stops, 0)
+        self.assertTrue(self.daemon.ready)
+
+    def test_it_brings_its_log_observer_to_the_application(self) -> None:
+        observer = ILogObserver(_Observer())
+        daemon = Daemon(self.reactor, self.state, drain_timeout_s=1, log_observer=observer)
+        application = Application("tsdaemon")
+        daemon.setServiceParent(application)
+        self.assertIs(application.getComponent(ILogObserver), observer)
+        self.assertEqual(list(IService(application)), [daemon])
+
+    def stop_all(self) -> None:
+        self.green.stopped.callback(None)
+        self.black.stopped.callback(None)
+        self.successResultOf(self.daemon.stopService())
+
+
+@implementer(ILogObserver)
+class _Observer:
+    def __call__(self, event: object) -> None:
+        """Drop it."""

@@ -1,0 +1,94 @@
+"""How service plugins are found, and what stops the start."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import msgspec
+import pytest
+from twisted.logger import Logger
+
+from daemon.plugin import PluginError, ServicePlugin, discover
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """A table of settings."""
+
+    cups: int = 1
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Put a module of a given content in place; gives its name."""
+
+    def make(**content) -> str:
+        name = f"tea_{len(content)}_{id(content)}"
+        made = types.ModuleType(name)
+        vars(made).update(content)
+        monkeypatch.setitem(sys.modules, name, made)
+        return name
+
+    return make
+
+
+def found(*plugins):
+    return discover(lambda _interface: plugins)
+
+
+def test_the_built_in_services_are_found_by_twisted():
+    plugins = discover()
+    assert list(plugins) == sorted(plugins)
+    assert "numbers" in plugins
+    assert plugins["numbers"].settings().clients == 5
+
+
+def test_a_plugin_of_strings_builds_by_its_module(module):
+    name = module(Settings=Settings, build=lambda settings, host: (settings, host))
+    plugin = found(ServicePlugin("tea", name, "Makes tea."))["tea"]
+    assert plugin.settings is Settings
+    assert plugin.build("settings", "host") == ("settings", "host")
+
+
+def test_two_plugins_of_one_name_stop_the_start(module):
+    one, two = module(Settings=Settings), module(Settings=Settings, build=None)
+    with pytest.raises(PluginError, match=f"two service plugins are called 'tea': {one} and {two}"):
+        found(ServicePlugin("tea", one, ""), ServicePlugin("tea", two, ""))
+
+
+def test_a_plugin_whose_module_is_missing_stops_the_start():
+    with pytest.raises(PluginError, match=r"'tea' cannot be loaded from no\.such\.module"):
+        found(ServicePlugin("tea", "no.such.module", ""))
+
+
+def test_a_plugin_whose_module_lacks_settings_stops_the_start(module):
+    with pytest.raises(PluginError, match="'tea' cannot be loaded.*AttributeError"):
+        found(ServicePlugin("tea", module(), ""))
+
+
+@pytest.mark.parametrize("name", ["Tea", "te-a", "1tea", "", "te_a", None])
+def test_a_name_that_cannot_be_a_table_stops_the_start(module, name):
+    with pytest.raises(PluginError, match="the service's name is"):
+        found(ServicePlugin(name, module(Settings=Settings), ""))
+
+
+def test_settings_must_be_a_struct_with_defaults(module):
+    class Needy(msgspec.Struct):
+        cups: int
+
+    with pytest.raises(PluginError, match=r"no msgspec\.Struct"):
+        found(ServicePlugin("tea", module(Settings=dict), ""))
+    with pytest.raises(PluginError, match="a setting without a default"):
+        found(ServicePlugin("tea", module(Settings=Needy), ""))
+
+
+def test_what_twisted_would_only_log_stops_the_start():
+    def find(_interface):
+        try:
+            raise ImportError("no\nkettle")
+        except ImportError:
+            Logger("twisted.plugin").failure("a plugin failed")
+        return []
+
+    with pytest.raises(PluginError, match="a plugin cannot be loaded: ImportError: no kettle"):
+        discover(find)

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.service import Application, IService, Service
+from twisted.application.service import Application, IServiceCollection, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError, ReactorNotRunning
 from twisted.internet.task import Clock
@@ -108,9 +108,7 @@ class LifecycleTests(SynchronousTestCase):
 
     def test_all_ports_are_bound_before_any_file_is_opened(self) -> None:
         self.start()
-        self.assertEqual(
-            self.notes, ["green binds", "black binds", "green opens", "black opens"]
-        )
+        self.assertEqual(self.notes, ["green binds", "black binds", "green opens", "black opens"])
         self.assertTrue(self.daemon.ready)
 
     def test_a_port_taken_ends_the_start_with_one_line_and_status_1(self) -> None:
@@ -255,7 +253,7 @@ class LifecycleTests(SynchronousTestCase):
         application = Application("tsdaemon")
         daemon.setServiceParent(application)
         self.assertIs(application.getComponent(ILogObserver), observer)
-        self.assertEqual(list(IService(application)), [daemon])
+        self.assertEqual(list(IServiceCollection(application)), [daemon])
 
     def stop_all(self) -> None:
         self.green.stopped.callback(None)

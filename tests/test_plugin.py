@@ -62,7 +62,7 @@ def test_a_plugin_whose_module_is_missing_stops_the_start():
 
 
 def test_a_plugin_whose_module_lacks_settings_stops_the_start(module):
-    with pytest.raises(PluginError, match="'tea' cannot be loaded.*AttributeError"):
+    with pytest.raises(PluginError, match=r"'tea' cannot be loaded.*AttributeError"):
         found(ServicePlugin("tea", module(), ""))
 
 

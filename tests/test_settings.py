@@ -40,7 +40,7 @@ def tea(settings: Settings) -> Tea:
 
 
 @pytest.fixture
-def file(tmp_path):
+def file(tmp_path: Path):
     def write(text: str) -> Path:
         path = tmp_path / "tsdaemon.toml"
         path.write_text(text)
@@ -105,7 +105,10 @@ def test_text_is_read_as_the_field_wants_it(text, field, value):
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("tea.delay=soon", "got 'soon' from --set tea.delay, wanted a number >= 0, <= 60 (seconds)"),
+        (
+            "tea.delay=soon",
+            "got 'soon' from --set tea.delay, wanted a number >= 0, <= 60 (seconds)",
+        ),
         ("tea.delay=-1", "got '-1'"),
         ("tea.delay=inf", "wanted a number >= 0, <= 60"),
         ("tea.delay=true", "wanted a number"),

@@ -12,6 +12,7 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from daemon import __version__
+from daemon.numbers.service import Settings
 from daemon.plugin import discover
 from daemon.settings import load, to_toml
 from daemon.tap import Options, makeService
@@ -53,6 +54,7 @@ def test_flags_and_set_and_file_make_up_the_settings(tmp_path):
     assert options.settings.daemon.state == "/s"
     assert options.settings.daemon.drain_timeout == 3.0
     numbers = options.settings.services["numbers"]
+    assert isinstance(numbers, Settings)
     assert (numbers.clients, numbers.log) == (2, "b")
 
 

@@ -186,7 +186,11 @@ class NumberServer(Service):
             self._host.health.recover("log")
 
     async def _report(self) -> None:
-        print_line(self._tally.report())
+        line = self._tally.report()
+        try:
+            print_line(line)
+        except OSError as error:
+            self.log.warn("lost a report: {report} ({why})", report=line, why=str(error))
 
     async def _sync(self) -> None:
         """Have the disk hold what was written since the last time."""

@@ -16,6 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN_TOOLS := hatchling
 TEST_TOOLS := build coverage hypothesis pytest pytest-twisted
 LINT_TOOLS := import-linter mypy mypy-zope ruff
+EXAMPLE := docs/examples/tsdaemon-echo
 
 .PHONY: run test lint bench pins clean
 .DELETE_ON_ERROR:
@@ -33,6 +34,7 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=$(EXAMPLE) $(BIN)/mypy $(wildcard $(EXAMPLE)/*.py $(EXAMPLE)/twisted/plugins/*.py)
 	$(BIN)/lint-imports
 
 bench: $(VENV)/run.stamp
@@ -50,7 +52,7 @@ ifneq ($(file <$(VENV)/made-with),$(MADE_WITH))
 .PHONY: $(VENV)/made-with
 endif
 
-NEW_ENOUGH = $(shell $(PYTHON) -c "import sys; print(sys.version_info >= (3, 11))" 2>&1)
+NEW_ENOUGH = $(shell { $(PYTHON) -c "import sys; print(sys.version_info >= (3, 11))"; } 2>/dev/null)
 CHECK_PYTHON = $(if $(filter True,$(NEW_ENOUGH)),,\
 	$(error tsdaemon needs Python 3.11 or newer, which $(PYTHON) is not: say PYTHON=/path/to/python3))
 

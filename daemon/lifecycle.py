@@ -6,13 +6,13 @@ import atexit
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import IService, IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
@@ -20,6 +20,8 @@ from twisted.python.failure import Failure
 from daemon.health import Health
 from daemon.plugin import Host, IDraining, StartError
 from daemon.state import StateFolder, StateFolderInUseError
+
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 def exit_with(status: int) -> None:
@@ -123,9 +125,10 @@ class Daemon(MultiService):
 
     def _run(self) -> None:
         """Take over once the reactor runs: only then are its own signal handlers in place."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             signal.signal(number, self._on_stop_signal)
         signal.signal(signal.SIGHUP, self._on_reload_signal)
+        _let_signals_be_many()
         if self._stopping:
             self._stop_reactor()
             return
@@ -141,6 +144,8 @@ class Daemon(MultiService):
             self.reactor.stop()
 
     def _on_stop_signal(self, number: int, _frame: object) -> None:
+        """Stop, and take no further signal: they could pile up on the stack faster than we end."""
+        _ignore(STOP_SIGNALS)
         self.reactor.callFromThread(self.shut_down, signal.Signals(number).name)
 
     def _on_reload_signal(self, _number: int, _frame: object) -> None:
@@ -151,7 +156,7 @@ class Daemon(MultiService):
         """Turn what a person can mend into one line and exit status 1; a bug stays a traceback."""
         try:
             yield
-        except (CannotListenError, StartError, StateFolderInUseError, OSError) as error:
+        except (StartError, StateFolderInUseError, OSError) as error:
             self.log.critical("{service}: {why}", service=service.name, why=str(error))
             raise SystemExit(1) from error
 
@@ -191,14 +196,24 @@ class Daemon(MultiService):
         if self._deadline.active():
             self._deadline.cancel()
         self.state.close()
-        _ignore_signals()
+        _ignore((*STOP_SIGNALS, signal.SIGHUP))
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
 
 
-def _ignore_signals() -> None:
-    """Let no late signal end the process with its default action while it is on its way out."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+def _ignore(signals: Iterable[signal.Signals]) -> None:
+    """Ignore signals that were ours to handle, to the end of the process."""
+    for number in signals:
         if signal.getsignal(number) is not signal.default_int_handler:
             signal.signal(number, signal.SIG_IGN)
+
+
+def _let_signals_be_many() -> None:
+    """Keep Python from warning when signals come faster than the reactor reads of them.
+
+    The warning takes a lock of the interpreter's, which the thread that the signal has
+    interrupted may hold: a flood of signals would end in a deadlock.
+    """
+    reader = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(reader, warn_on_full_buffer=False)

@@ -7,6 +7,7 @@ A service plugin is an object that provides :class:`IServicePlugin`, in a module
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +17,12 @@ from typing import Any
 import msgspec
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService
-from twisted.application.strports import service as strports_service
-from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
+from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from daemon.health import Health
@@ -104,9 +107,32 @@ class Host:
         """Give a service that listens on an endpoint and raises when the port is taken.
 
         :param endpoint: a Twisted endpoint string, such as ``tcp:4000:interface=127.0.0.1``.
-        :param factory: builds a protocol for each connection.
+        :param factory: builds a protocol for each connection; never None, which endpoints that
+            wrap the connection (TLS, ``haproxy:``) cannot take.
         """
-        return strports_service(endpoint, factory, reactor=self.reactor)
+        return _Port(endpoint, serverFromString(self.reactor, endpoint), factory)
+
+
+class _Port(StreamServerEndpointService):
+    """Listens, or says in one line why it cannot."""
+
+    _raiseSynchronously = True
+
+    def __init__(
+        self, name: str, endpoint: IStreamServerEndpoint, factory: IProtocolFactory
+    ) -> None:
+        super().__init__(endpoint, factory)
+        self._name = name
+
+    def privilegedStartService(self) -> None:
+        """Bind the port.
+
+        :raises StartError: it is taken, or cannot be.
+        """
+        try:
+            super().privilegedStartService()
+        except (CannotListenError, OSError, OverflowError) as error:
+            raise StartError(f"cannot listen on {self._name}: {error}") from error
 
 
 def discover(find: Callable[[Any], Iterable[Any]] = getPlugins) -> dict[str, IServicePlugin]:
@@ -157,8 +183,15 @@ def _origin(plugin: IServicePlugin) -> str:
     return str(getattr(plugin, "module", type(plugin).__module__))
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line(error: BaseException | None) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _culprit(failure: Failure) -> str:
+    """Name the plugin file that a failure comes from, if one can be seen, and the error."""
+    frames = traceback.extract_tb(failure.getTracebackObject())
+    files = [frame.filename for frame in frames if "/twisted/plugins/" in frame.filename]
+    return ": ".join([*files[:1], _one_line(failure.value)])
 
 
 @contextmanager
@@ -167,8 +200,9 @@ def _failures() -> Iterator[list[str]]:
     failures: list[str] = []
 
     def collect(event: LogEvent) -> None:
-        if "log_failure" in event:
-            failures.append(_one_line(event["log_failure"].value))
+        failure = event.get("log_failure", event.get("failure"))
+        if failure is not None:
+            failures.append(_culprit(failure))
 
     globalLogPublisher.addObserver(collect)  # type: ignore[arg-type]  # a plain callable will do
     try:

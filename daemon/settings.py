@@ -186,7 +186,7 @@ def _from_environment(environment: Mapping[str, str], tables: Tables) -> Iterato
         if key in NOT_SETTINGS:
             continue
         table, _, rest = key.partition("_")
-        if key in DaemonSettings.__struct_fields__ or table not in tables:
+        if key in DaemonSettings.__struct_fields__ or table not in tables or not rest:
             yield Given("", key, text, variable, is_text=True)
         else:
             yield Given(table, rest, text, variable, is_text=True)
@@ -276,12 +276,9 @@ def _table_lines(table: msgspec.Struct, commented: bool) -> Iterator[str]:
             yield ""
         value = getattr(table, field.name)
         yield f"# {about(field.type).description}"
-        yield f"# {_sentence(wanted(field.type))} Default: {_toml(getattr(defaults, field.name))}"
+        default = _toml(getattr(defaults, field.name))
+        yield f"# Takes {wanted(field.type)}. Default: {default}"
         yield f"{'#' if commented or value is None else ''}{field.name} = {_toml(value)}"
-
-
-def _sentence(words: str) -> str:
-    return f"{words[0].upper()}{words[1:]}."
 
 
 def _toml(value: object) -> str:

@@ -14,7 +14,16 @@ from twisted.python import usage
 from daemon import __version__, logs
 from daemon.lifecycle import Daemon
 from daemon.plugin import IServicePlugin, PluginError, discover
-from daemon.settings import ENVIRONMENT_PREFIX, Given, Settings, SettingsError, flag, load, to_toml
+from daemon.settings import (
+    ENVIRONMENT_PREFIX,
+    Given,
+    Settings,
+    SettingsError,
+    flag,
+    load,
+    redact,
+    to_toml,
+)
 from daemon.settings_types import about
 from daemon.state import StateFolder
 
@@ -101,7 +110,7 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)
         except (usage.UsageError, SettingsError, PluginError) as error:
-            sys.stderr.write(f"tsdaemon: {error}\n")
+            sys.stderr.write(f"tsdaemon: {redact(str(error))}\n")
             raise SystemExit(2) from error
 
     def parseArgs(self, *words: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.application.service import Application, IServiceCollection, Service
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError, ReactorNotRunning
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -112,7 +112,7 @@ class LifecycleTests(SynchronousTestCase):
         self.assertTrue(self.daemon.ready)
 
     def test_a_port_taken_ends_the_start_with_one_line_and_status_1(self) -> None:
-        self.black.bind_error = CannotListenError("127.0.0.1", 4000, OSError("in use"))
+        self.black.bind_error = StartError("cannot listen on tcp:4000")
         with capturedLogs() as events, self.assertRaises(SystemExit) as raised:
             self.start()
         self.assertEqual(raised.exception.code, 1)

@@ -7,6 +7,7 @@ import types
 
 import msgspec
 import pytest
+import twisted.plugins
 from twisted.logger import Logger
 
 from daemon.plugin import PluginError, ServicePlugin, discover
@@ -80,6 +81,17 @@ def test_settings_must_be_a_struct_with_defaults(module):
         found(ServicePlugin("tea", module(Settings=dict), ""))
     with pytest.raises(PluginError, match="a setting without a default"):
         found(ServicePlugin("tea", module(Settings=Needy), ""))
+
+
+def test_a_plugin_that_raises_is_named_by_its_file(tmp_path, monkeypatch):
+    """As real Twisted finds it: in a folder of plugins on the path."""
+    folder = tmp_path / "twisted" / "plugins"
+    folder.mkdir(parents=True)
+    (folder / "tea_plugin.py").write_text("raise RuntimeError('no kettle')\n")
+    monkeypatch.setattr(twisted.plugins, "__path__", [*twisted.plugins.__path__, str(folder)])
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PluginError, match=f"{folder}/tea_plugin.py: RuntimeError: no kettle"):
+        discover()
 
 
 def test_what_twisted_would_only_log_stops_the_start():

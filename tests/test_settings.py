@@ -232,5 +232,5 @@ def test_a_file_to_start_from_changes_nothing_until_it_is_edited():
     text = to_toml(settings, {"tea": "Tea.", "cake": "Cake."}, commented=True)
     assert tomllib.loads(text) == {"tea": {}, "cake": {}}
     assert "# What it is called.\n" in text
-    assert '# Text, not empty. Default: "tea"\n#name = "tea"\n' in text
-    assert "# A number >= 0, <= 60 (seconds). Default: 5.0\n" in text
+    assert '# Takes text, not empty. Default: "tea"\n#name = "tea"\n' in text
+    assert "# Takes a number >= 0, <= 60 (seconds). Default: 5.0\n" in text

@@ -36,23 +36,16 @@ class Places(Generic[Occupant]):
     def __len__(self) -> int:
         return len(self._taken)
 
-    def free(self) -> bool:
-        """Whether there is a place.
+    def take(self, client: Occupant) -> bool:
+        """Give a client a place, if there is one.
 
         Before the answer is no, the clients that have hung up are read to their end and lose
         their places: the system may tell of a new connection before the end of an old one that
         came first.
         """
         if len(self._taken) >= self._limit:
-            for client in self:
-                if client.has_hung_up():
-                    client.read_received()
-                    self.give_back(client)
-        return len(self._taken) < self._limit
-
-    def take(self, client: Occupant) -> bool:
-        """Give a client a place, if there is one."""
-        if not self.free():
+            self._settle()
+        if len(self._taken) >= self._limit:
             return False
         self._taken.add(client)
         return True
@@ -60,3 +53,9 @@ class Places(Generic[Occupant]):
     def give_back(self, client: Occupant) -> None:
         """Free a client's place; for one that has none, nothing changes."""
         self._taken.discard(client)
+
+    def _settle(self) -> None:
+        for client in self:
+            if client.has_hung_up():
+                client.read_received()
+                self.give_back(client)

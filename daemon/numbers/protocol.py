@@ -78,11 +78,13 @@ class NumberClient(LineReceiver):
     def connectionMade(self) -> None:
         """Take a place, or leave at once."""
         if not self._places.take(self):
+            self.log.debug("refused {client}: no place is free", client=self)
             self.disconnect()
             return
-        if isinstance(self.transport, tcp.Connection):
-            self.transport.bufferSize = READ_SIZE
-            _keep_alive(self.transport.getHandle())
+        connection = self._connection()
+        if connection is not None:
+            connection.bufferSize = READ_SIZE
+            _keep_alive(connection.getHandle())
 
     def dataReceived(self, data: bytes) -> None:
         """Take the regular lines, keep an unfinished one, and look closer at anything else."""
@@ -129,10 +131,11 @@ class NumberClient(LineReceiver):
 
     def has_hung_up(self) -> bool:
         """Whether the client has ended its side, even if not all it sent is read."""
-        if not isinstance(self.transport, tcp.Connection):
+        connection = self._connection()
+        if connection is None:
             return False
         poll = select.poll()
-        poll.register(self.transport.fileno(), select.POLLRDHUP)
+        poll.register(connection.fileno(), select.POLLRDHUP)
         return bool(poll.poll(0))
 
     def read_received(self) -> None:
@@ -140,17 +143,18 @@ class NumberClient(LineReceiver):
 
         What comes later stays unread: a client that never stops sending cannot hold us here.
         """
-        if not isinstance(self.transport, tcp.Connection):
+        connection = self._connection()
+        if connection is None:
             return
-        connection = self.transport.getHandle()
-        unread = _unread_bytes(connection)
+        source = connection.getHandle()
+        unread = _unread_bytes(source)
         while unread > 0 and not self._done:
             try:
-                data = connection.recv(min(unread, READ_SIZE))
+                data = source.recv(min(unread, READ_SIZE))
             except OSError:
                 return  # it was reset; the reactor will find out and say so
             unread -= len(data)
-            self.dataReceived(data)
+            connection.protocol.dataReceived(data)
 
     def pause(self) -> None:
         """Read nothing for a while."""
@@ -161,6 +165,13 @@ class NumberClient(LineReceiver):
         """Read again."""
         if not self._done:
             self.transport.resumeProducing()
+
+    def _connection(self) -> tcp.Connection | None:
+        """Give the connection below TLS or a proxy's header, where there is one."""
+        transport = self.transport
+        while transport is not None and not isinstance(transport, tcp.Connection):
+            transport = getattr(transport, "transport", None)
+        return transport
 
     def _trusted(self) -> bool:
         """Whether the client may stop the daemon.
@@ -179,14 +190,13 @@ class NumberClient(LineReceiver):
 
 
 class NumberFactory(ServerFactory):
-    """Admits clients while there are places. One too many is closed without a byte.
+    """Builds clients. One too many finds no place when it connects, and is closed.
 
     :param places: the clients connected.
     :param sink: where their lines go.
     :param may_terminate: tells whether the client at an address may stop the daemon.
     """
 
-    log = Logger()
     noisy = False
 
     def __init__(
@@ -199,11 +209,8 @@ class NumberFactory(ServerFactory):
         self._sink = sink
         self._may_terminate = may_terminate
 
-    def buildProtocol(self, addr: IAddress | None) -> NumberClient | None:
-        """Give a protocol for a client, or None, which closes the connection."""
-        if not self._places.free():
-            self.log.debug("refused {peer}: no place is free", peer=_name(addr))
-            return None
+    def buildProtocol(self, addr: IAddress | None) -> NumberClient:  # noqa: ARG002  # Twisted's
+        """Give a protocol for a client."""
         return NumberClient(self._places, self._sink, self._may_terminate)
 
 

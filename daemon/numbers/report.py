@@ -31,14 +31,16 @@ class Tally:
 
     def report(self) -> str:
         """Give the line of the challenge for what came since the last report, without line end."""
-        line = (
+        return (
             f"Received {self.unique - self.reported_unique} unique numbers,"
             f" {self.duplicates - self.reported_duplicates} duplicates."
             f" Unique total: {self.unique}"
         )
+
+    def reported(self) -> None:
+        """Note that the report has reached its reader; the next one starts from here."""
         self.reported_unique = self.unique
         self.reported_duplicates = self.duplicates
-        return line
 
 
 def print_line(line: str, descriptor: int = STDOUT) -> None:

@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "numbers.log"
     clients: Annotated[
         int,
-        Meta(ge=1, le=10_000, description="How many clients are served at once."),
+        Meta(ge=1, le=1000, description="How many clients are served at once."),
     ] = 5
     report_interval: Annotated[
         float,
@@ -190,7 +190,9 @@ class NumberServer(Service):
         try:
             print_line(line)
         except OSError as error:
-            self.log.warn("lost a report: {report} ({why})", report=line, why=str(error))
+            self.log.warn("nobody took the report: {report} ({why})", report=line, why=str(error))
+        else:
+            self._tally.reported()
 
     async def _sync(self) -> None:
         """Have the disk hold what was written since the last time."""

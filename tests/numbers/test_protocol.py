@@ -49,7 +49,6 @@ class House:
 
     def connect(self, address: IAddress = LOOPBACK) -> tuple[NumberClient, StringTransport]:
         client = self.factory.buildProtocol(address)
-        assert client is not None
         transport = StringTransport(peerAddress=address)
         client.makeConnection(transport)
         return client, transport
@@ -136,39 +135,41 @@ class ClientTests(SynchronousTestCase):
 class FactoryTests(SynchronousTestCase):
     """The five clients."""
 
-    def test_a_sixth_client_gets_no_protocol(self) -> None:
+    def test_a_sixth_client_is_closed_without_a_byte_and_what_it_says_is_nothing(self) -> None:
         house = House()
         for _ in range(5):
             house.connect()
-        self.assertIsNone(house.factory.buildProtocol(LOOPBACK))
+        sixth, transport = house.connect()
+        sixth.dataReceived(b"000000001\nterminate\n")
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(transport.value(), b"")
+        self.assertEqual(house.sink.numbers(), Counter())
+        self.assertEqual(house.sink.terminated_by, [])
+
+    def test_one_too_many_gives_back_no_place_that_is_not_its_own(self) -> None:
+        house = House(limit=1)
+        house.connect()
+        refused, _ = house.connect()
+        refused.connectionLost()
+        _, transport = house.connect()
+        self.assertTrue(transport.disconnecting)
 
     def test_a_protocol_never_connected_holds_no_place(self) -> None:
         house = House(limit=1)
         for _ in range(3):
             house.factory.buildProtocol(LOOPBACK)
-        house.connect()
-
-    def test_of_two_protocols_for_the_last_place_the_later_one_is_closed(self) -> None:
-        house = House(limit=1)
-        late = house.factory.buildProtocol(LOOPBACK)
-        assert late is not None
-        house.connect()
-        transport = StringTransport(peerAddress=LOOPBACK)
-        late.makeConnection(transport)
-        late.dataReceived(b"000000001\n")
-        self.assertTrue(transport.disconnecting)
-        self.assertEqual(house.sink.numbers(), Counter())
-        late.connectionLost()
-        self.assertIsNone(house.factory.buildProtocol(LOOPBACK))
+        _, transport = house.connect()
+        self.assertFalse(transport.disconnecting)
 
     def test_a_place_is_given_back_when_the_connection_is_lost_after_a_bad_line(self) -> None:
         house = House(limit=1)
         client, _ = house.connect()
         client.dataReceived(b"bad\n")
-        self.assertIsNone(house.factory.buildProtocol(LOOPBACK))
+        _, too_early = house.connect()
+        self.assertTrue(too_early.disconnecting)
         client.connectionLost()
-        house.connect()
-        self.assertIsNone(house.factory.buildProtocol(LOOPBACK))
+        _, in_time = house.connect()
+        self.assertFalse(in_time.disconnecting)
 
 
 class LocalAddressTests(SynchronousTestCase):

@@ -13,9 +13,9 @@ import time
 from collections.abc import Iterable
 from typing import Self
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 10.0
 
-_serial = itertools.count(100_000_007, 7_919)
+_serial = itertools.count(100_000_007, 101)
 
 
 def fresh_numbers(count: int) -> list[int]:

@@ -20,7 +20,7 @@ from tests.system.clients import Client
 
 TWISTD = Path(sys.executable).parent / "twistd"
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 15.0
 """How long anything may take before a test gives up; no test asserts on speed by it."""
 
 Value = TypeVar("Value")

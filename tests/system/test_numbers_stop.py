@@ -222,9 +222,7 @@ def test_terminate_from_elsewhere_than_loopback_is_a_bad_line(start: Starter):
 
 
 def test_terminate_from_anyone_is_a_setting(start: Starter):
-    daemon = start(
-        "--set", "numbers.terminate_from=anyone", port=start.port(other_address())
-    )
+    daemon = start("--set", "numbers.terminate_from=anyone", port=start.port(other_address()))
     client = daemon.connect().send(TERMINATE)
     stopped_well(daemon, [client], [])
 

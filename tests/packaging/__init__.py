@@ -1,0 +1,1 @@
+"""The project as it is installed: wheels, fresh environments, and a plugin from outside."""

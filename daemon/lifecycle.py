@@ -1,4 +1,4 @@
-"""The root service: starts the services in order, takes signals, drains, sets the exit status."""
+"""The root service: starts the services in order, drains, sets the exit status."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import atexit
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from types import TracebackType
+from typing import Any
 
 from twisted.application.service import IService, IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -17,11 +19,17 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
+from daemon import signals
 from daemon.health import Health
+from daemon.logs import Log
 from daemon.plugin import Host, IDraining, StartError
 from daemon.state import StateFolder, StateFolderInUseError
 
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+TakeSignal = Callable[[signal.Signals], bool]
+
+
+class NotStarted(Exception):  # noqa: N818  # what happened, not whose fault it is
+    """The daemon does not start; why is in the log."""
 
 
 def exit_with(status: int) -> None:
@@ -42,8 +50,9 @@ class Daemon(MultiService):
     :param reactor: the reactor, whose stop is the daemon's stop.
     :param state: the folder for what outlives the process.
     :param drain_timeout_s: how long a stop may take.
-    :param log_observer: what twistd shall log with; None leaves that to twistd's own options.
+    :param daemon_log: where the log goes; None leaves that to twistd's own options.
     :param set_exit_status: see :func:`exit_with`.
+    :param deliver_signals: see :func:`daemon.signals.deliver`.
     """
 
     log = Logger()
@@ -54,15 +63,17 @@ class Daemon(MultiService):
         state: StateFolder,
         *,
         drain_timeout_s: float,
-        log_observer: ILogObserver | None = None,
+        daemon_log: Log | None = None,
         set_exit_status: Callable[[int], None] = exit_with,
+        deliver_signals: Callable[[TakeSignal], None] = signals.deliver,
     ) -> None:
         super().__init__()
         self.reactor = reactor
         self.state = state
         self.drain_timeout_s = drain_timeout_s
-        self.log_observer = log_observer
+        self.daemon_log = daemon_log
         self.set_exit_status = set_exit_status
+        self.deliver_signals = deliver_signals
         self.health: dict[str, Health] = {}
         self.ready = False
         self._stopping = False
@@ -83,8 +94,8 @@ class Daemon(MultiService):
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Join the application; it is the place where twistd looks for a log observer."""
         super().setServiceParent(parent)
-        if self.log_observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self.log_observer)
+        if self.daemon_log is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self.daemon_log.observer)
 
     def privilegedStartService(self) -> None:
         """Bind all ports, before any file is opened."""
@@ -124,11 +135,8 @@ class Daemon(MultiService):
         return waiter
 
     def _run(self) -> None:
-        """Take over once the reactor runs: only then are its own signal handlers in place."""
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._on_stop_signal)
-        signal.signal(signal.SIGHUP, self._on_reload_signal)
-        _let_signals_be_many()
+        """Take signals and say that all is ready: the reactor runs."""
+        self.deliver_signals(self._take_signal)
         if self._stopping:
             self._stop_reactor()
             return
@@ -143,22 +151,37 @@ class Daemon(MultiService):
         with suppress(ReactorNotRunning):
             self.reactor.stop()
 
-    def _on_stop_signal(self, number: int, _frame: object) -> None:
-        """Stop, and take no further signal: they could pile up on the stack faster than we end."""
-        _ignore(STOP_SIGNALS)
-        self.reactor.callFromThread(self.shut_down, signal.Signals(number).name)
+    def _take_signal(self, number: signal.Signals) -> bool:
+        """Hand a signal over to the reactor; once a stop has begun, no further one is wanted.
 
-    def _on_reload_signal(self, _number: int, _frame: object) -> None:
-        self.reactor.callFromThread(self.log.info, "SIGHUP: nothing here needs a reload")
+        Runs in the thread of the signals.
+        """
+        if self._stopping:
+            return False
+        if number == signals.RELOAD:
+            self.reactor.callFromThread(self._reload)
+            return True
+        self.reactor.callFromThread(self.shut_down, number.name)
+        return False
+
+    def _reload(self) -> None:
+        if self.daemon_log is not None:
+            self.daemon_log.reopen()
+        self.log.info("SIGHUP: the log is open anew")
 
     @contextmanager
     def _starting(self, service: IService) -> Iterator[None]:
-        """Turn what a person can mend into one line and exit status 1; a bug stays a traceback."""
+        """Turn what a person can mend into one line and exit status 1; a bug stays a traceback.
+
+        It has to be an exception for twistd, which tells it to the foreground when the daemon
+        runs in the background, but it is nothing to look for in a traceback.
+        """
         try:
             yield
         except (StartError, StateFolderInUseError, OSError) as error:
             self.log.critical("{service}: {why}", service=service.name, why=str(error))
-            raise SystemExit(1) from error
+            sys.excepthook = _without_traceback
+            raise NotStarted(f"{service.name}: {error}") from error
 
     def _begin_drain(self) -> None:
         self._busy = dict(self.namedServices)
@@ -196,24 +219,13 @@ class Daemon(MultiService):
         if self._deadline.active():
             self._deadline.cancel()
         self.state.close()
-        _ignore((*STOP_SIGNALS, signal.SIGHUP))
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
 
 
-def _ignore(signals: Iterable[signal.Signals]) -> None:
-    """Ignore signals that were ours to handle, to the end of the process."""
-    for number in signals:
-        if signal.getsignal(number) is not signal.default_int_handler:
-            signal.signal(number, signal.SIG_IGN)
-
-
-def _let_signals_be_many() -> None:
-    """Keep Python from warning when signals come faster than the reactor reads of them.
-
-    The warning takes a lock of the interpreter's, which the thread that the signal has
-    interrupted may hold: a flood of signals would end in a deadlock.
-    """
-    reader = signal.set_wakeup_fd(-1)
-    signal.set_wakeup_fd(reader, warn_on_full_buffer=False)
+def _without_traceback(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    if not issubclass(kind, NotStarted):
+        sys.__excepthook__(kind, error, traceback)

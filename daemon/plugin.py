@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from twisted.application.internet import StreamServerEndpointService
@@ -28,8 +28,12 @@ from zope.interface import Attribute, Interface, implementer
 from daemon.health import Health
 from daemon.state import StateFolder
 
-NAME_RULE = re.compile(r"[a-z][a-z0-9]*")
+NAME_RULE: Final = re.compile(r"[a-z][a-z0-9]*")
 """What a service may be called: its name becomes a TOML table and part of environment names."""
+
+
+RESERVED_NAMES: Final = frozenset({"state", "config", "only", "without"})
+"""Keys and flags of the daemon as a whole."""
 
 
 class PluginError(Exception):
@@ -131,7 +135,7 @@ class _Port(StreamServerEndpointService):
         """
         try:
             super().privilegedStartService()
-        except (CannotListenError, OSError, OverflowError) as error:
+        except (CannotListenError, OSError, OverflowError, ValueError) as error:
             raise StartError(f"cannot listen on {self._name}: {error}") from error
 
 
@@ -166,6 +170,8 @@ def _check(plugin: IServicePlugin) -> None:
             f"{_origin(plugin)}: the service's name is {plugin.name!r},"
             " wanted lower-case letters and digits, a letter first"
         )
+    if plugin.name in RESERVED_NAMES:
+        raise PluginError(f"{_origin(plugin)}: no service can be called {plugin.name!r}")
     try:
         settings = plugin.settings
     except Exception as error:

@@ -14,7 +14,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 import tomlkit
@@ -132,20 +132,24 @@ def flag(text: str) -> Given:
     :raises SettingsError: when it has no ``=``.
     """
     name, equals, value = text.partition("=")
-    if not equals:
+    if not equals or not name.strip():
         raise SettingsError(f"--set: got {redact(text)!r}, wanted TABLE.KEY=VALUE")
     table, _, key = name.strip().rpartition(".")
     return Given(table, key, value, f"--set {name.strip()}", is_text=True)
 
 
-_PASSWORD_IN_AUTHORITY = re.compile(r"(?<=://)([^/?#\s@]*?):[^/?#\s]*@")
-_PASSWORD_IN_QUERY = re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token))=[^&\s;'\"]*")
+_PASSWORD_IN_AUTHORITY: Final = re.compile(r"(?<=://)([^/?#\s@:]*):.*@", re.DOTALL)
+_PASSWORD_BY_NAME: Final = re.compile(
+    r"""(?ix) \b (\w* (?:pass\w* | pwd | secret | token | api_?key | auth)) (\s*=\s*)
+    (?: '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | (?:\\.|[^&\s\\])* )"""
+)
+"""In the query of a URL, and in the ``keyword=value`` form, where values may be quoted."""
 
 
 def redact(text: str) -> str:
-    """Put ``***`` in place of the passwords of a DSN, in its query too."""
+    """Put ``***`` in place of the passwords of a DSN, in its query too; rather too much of it."""
     text = _PASSWORD_IN_AUTHORITY.sub(r"\1:***@", text)
-    return _PASSWORD_IN_QUERY.sub(r"\1=***", text)
+    return _PASSWORD_BY_NAME.sub(r"\1\2***", text)
 
 
 def _from_state_directory(environment: Mapping[str, str]) -> Iterator[Given]:
@@ -155,14 +159,18 @@ def _from_state_directory(environment: Mapping[str, str]) -> Iterator[Given]:
         yield Given("", "state", folder, "$STATE_DIRECTORY")
 
 
+_NOT_TOML: Final = (ValueError, RecursionError)
+"""What the parser raises: its own error is a ValueError, as is a number of 5,000 digits."""
+
+
 def _from_file(path: Path, tables: Tables) -> Iterator[Given]:
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        document = tomllib.loads(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"--config: cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"--config: {path} is not UTF-8 text: {error.reason}") from error
-    except tomllib.TOMLDecodeError as error:
+    except _NOT_TOML as error:
         raise SettingsError(f"--config: {path} is not TOML: {error}") from error
     for key, value in document.items():
         if key in tables:
@@ -183,6 +191,8 @@ def _from_environment(environment: Mapping[str, str], tables: Tables) -> Iterato
         if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
         key = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if not variable.isupper():
+            raise SettingsError(f"{variable}: no such setting; wanted {variable.upper()}")
         if key in NOT_SETTINGS:
             continue
         table, _, rest = key.partition("_")
@@ -202,7 +212,7 @@ def _checked(given: Given, classes: Mapping[str, type[msgspec.Struct]]) -> objec
     if field is None:
         known = [known.name for known in fields]
         raise SettingsError(
-            f"{given.name}: no such setting (from {given.source});"
+            f"{given.name or given.source}: no such setting (from {given.source});"
             f"{_guess(given.key, known)} known {'here' if given.table else 'at the top'}:"
             f" {', '.join(known)}"
         )
@@ -218,6 +228,10 @@ def _checked(given: Given, classes: Mapping[str, type[msgspec.Struct]]) -> objec
         ) from error
     if isinstance(converted, float) and math.isnan(converted):  # it passes every bound
         raise SettingsError(f"{given.name}: got nan from {given.source}, wanted a number")
+    if isinstance(converted, str) and "\0" in converted:  # no path or address may hold it
+        raise SettingsError(
+            f"{given.name}: got {_shown(converted)} from {given.source}, wanted text without NUL"
+        )
     return converted
 
 
@@ -227,7 +241,7 @@ def _read_text(text: str, type_: Any) -> object:
         return text
     try:
         document = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+    except _NOT_TOML:
         return text
     return document["value"] if len(document) == 1 else text
 
@@ -285,4 +299,10 @@ def _toml(value: object) -> str:
     """Write one value; the library knows the escapes. TOML has no word for nothing."""
     if value is None:
         return ""
-    return tomlkit.item(redact(value) if isinstance(value, str) else value).as_string()
+    if isinstance(value, list):
+        return tomlkit.item([_redacted(element) for element in value]).as_string()
+    return tomlkit.item(_redacted(value)).as_string()
+
+
+def _redacted(value: object) -> object:
+    return redact(value) if isinstance(value, str) else value

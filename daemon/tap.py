@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import getopt
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from twisted.internet.endpoints import serverFromString
 from twisted.python import usage
+from twisted.scripts._twistd_unix import ServerOptions
 
-from daemon import __version__, logs
+from daemon import __version__, signals
 from daemon.lifecycle import Daemon
+from daemon.logs import Format, Log
+from daemon.output import fill_missing_descriptors
 from daemon.plugin import IServicePlugin, PluginError, discover
 from daemon.settings import (
     ENVIRONMENT_PREFIX,
@@ -106,7 +112,13 @@ class Options(usage.Options):
         return USAGE.format(services=services)
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
-        """Read the command line; twistd itself would print an error on stdout, in a page."""
+        """Read the command line; twistd itself would print an error on stdout, in a page.
+
+        What is done first has to come before the first thread and the first file: services that
+        are looked at bring libraries in, which start threads.
+        """
+        signals.hold()
+        fill_missing_descriptors()
         try:
             super().parseOptions(options)
         except (usage.UsageError, SettingsError, PluginError) as error:
@@ -164,32 +176,53 @@ class Options(usage.Options):
         return self.environment.get(ENVIRONMENT_PREFIX + flag.upper(), "")
 
 
-def makeService(options: Options) -> Daemon:
+def makeService(options: Options, reactor: Any = None) -> Daemon:
     """Put the daemon together from its chosen services.
 
     :param options: parsed options.
+    :param reactor: what the daemon runs on; the one that twistd has installed.
     """
-    from twisted.internet import reactor
+    if reactor is None:
+        from twisted.internet import reactor as installed
 
+        reactor = installed
+        # By default Twisted goes by the wall clock: a step back would stop all timers for as long.
+        reactor.seconds = time.monotonic
     chosen = options.settings
     daemon = Daemon(
         reactor,
         StateFolder(Path(chosen.daemon.state)),
         drain_timeout_s=chosen.daemon.drain_timeout,
-        log_observer=None if _twistd_logs(options) else logs.observer(chosen.daemon.log_format),
+        daemon_log=_log(chosen.daemon.log_format, twistd_flags(sys.argv)),
     )
     for name, plugin in options.chosen.items():
         daemon.add(name, plugin.build(chosen.services[name], daemon.host(name)))
     return daemon
 
 
-def _twistd_logs(options: Options) -> bool:
-    """Whether twistd was told where to log, or runs in the background, where stderr is gone."""
-    twistd = getattr(options, "parent", None)
-    if twistd is None:
-        return False
-    told = any(twistd.get(flag) for flag in ("logfile", "syslog", "logger"))
-    return told or not twistd.get("nodaemon", True)
+def twistd_flags(words: Sequence[str]) -> dict[str, str]:
+    """Give the flags that twistd itself was started with, by their long names.
+
+    A ``.tac`` file has no other way to know them.
+
+    :param words: the command line, the program's name first.
+    """
+    known = ServerOptions()
+    try:
+        given, _ = getopt.getopt(list(words[1:]), known.shortOpt, known.longOpt)
+    except getopt.GetoptError:
+        return {}  # this is no command line of twistd's
+    long_names = {"-l": "--logfile", "-n": "--nodaemon"}
+    return {long_names.get(flag, flag): value for flag, value in given}
+
+
+def _log(format_: Format, twistd: Mapping[str, str]) -> Log | None:
+    """Give the log of the daemon, unless twistd was told to use another observer."""
+    if "--logger" in twistd or "--syslog" in twistd:
+        return None
+    in_background = bool(twistd) and "--nodaemon" not in twistd
+    path = twistd.get("--logfile", "twistd.log" if in_background else "-")
+    return Log(format_, None if path == "-" else path)
 
 
 def _check_endpoints(effective: Settings) -> None:
@@ -205,8 +238,8 @@ def _check_endpoints(effective: Settings) -> None:
             if about(field.type).is_endpoint:
                 try:
                     serverFromString(reactor, text)
-                except (ValueError, TypeError, KeyError, LookupError, OSError) as error:
+                except Exception as error:  # each kind of endpoint has its own
                     raise SettingsError(
                         f"{table}.{field.name}: got {text!r}, wanted a Twisted endpoint such as"
-                        f" tcp:4000:interface=127.0.0.1 ({error})"
+                        f" tcp:4000:interface=127.0.0.1 ({error or type(error).__name__})"
                     ) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Application, IServiceCollection, Service
@@ -15,7 +16,8 @@ from twisted.logger import ILogObserver, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from daemon.lifecycle import Daemon
+from daemon.lifecycle import Daemon, NotStarted, TakeSignal
+from daemon.logs import Log
 from daemon.plugin import IDraining, StartError
 from daemon.state import StateFolder
 
@@ -82,6 +84,7 @@ class LifecycleTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.notes: list[str] = []
         self.statuses: list[int] = []
+        self.takers: list[TakeSignal] = []
         self.reactor = Reactor()
         self.state = StateFolder(self.folder())
         self.daemon = Daemon(
@@ -89,16 +92,14 @@ class LifecycleTests(SynchronousTestCase):
             self.state,
             drain_timeout_s=30,
             set_exit_status=self.statuses.append,
+            deliver_signals=self.takers.append,
         )
         self.green, self.black = Tea(self.notes), Tea(self.notes)
         self.daemon.add("green", self.green)
         self.daemon.add("black", self.black)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        self.addCleanup(setattr, sys, "excepthook", sys.excepthook)
 
-    def folder(self) -> Any:
-        from pathlib import Path
-
+    def folder(self) -> Path:
         return Path(self.mktemp())
 
     def start(self) -> None:
@@ -113,9 +114,9 @@ class LifecycleTests(SynchronousTestCase):
 
     def test_a_port_taken_ends_the_start_with_one_line_and_status_1(self) -> None:
         self.black.bind_error = StartError("cannot listen on tcp:4000")
-        with capturedLogs() as events, self.assertRaises(SystemExit) as raised:
+        with capturedLogs() as events, self.assertRaises(NotStarted) as raised:
             self.start()
-        self.assertEqual(raised.exception.code, 1)
+        self.assertIn("black: cannot listen", str(raised.exception))
         self.assertEqual(self.notes, ["green binds", "black binds"])
         self.assertEqual(events[-1]["service"], "black")
         self.assertIn("4000", events[-1]["why"])
@@ -123,9 +124,8 @@ class LifecycleTests(SynchronousTestCase):
     def test_what_a_person_can_mend_ends_the_start_with_one_line(self) -> None:
         for error in (StartError("no log"), PermissionError(13, "no")):
             self.green.error = error
-            with capturedLogs() as events, self.assertRaises(SystemExit) as raised:
+            with capturedLogs() as events, self.assertRaises(NotStarted):
                 self.start()
-            self.assertEqual(raised.exception.code, 1)
             self.assertEqual(events[-1]["why"], str(error))
 
     def test_a_bug_at_the_start_keeps_its_traceback(self) -> None:
@@ -142,7 +142,7 @@ class LifecycleTests(SynchronousTestCase):
                 host.state.open()
 
         self.daemon.add("red", Red(self.notes))
-        with capturedLogs() as events, self.assertRaises(SystemExit):
+        with capturedLogs() as events, self.assertRaises(NotStarted):
             self.start()
         self.assertIn("in use by another daemon", events[-1]["why"])
 
@@ -230,38 +230,56 @@ class LifecycleTests(SynchronousTestCase):
         self.reactor.stops = 1
         self.daemon.shut_down("late")
 
-    def test_signals_stop_it_and_repeated_ones_change_nothing(self) -> None:
-        self.start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
-            os.kill(os.getpid(), number)
-        self.reactor.advance(0)
-        self.assertEqual(self.reactor.stops, 1)
-        self.stop_all()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            os.kill(os.getpid(), number)
+    def test_a_signal_stops_it_and_no_further_one_is_wanted(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.setUp()
+            self.start()
+            (take,) = self.takers
+            self.assertFalse(take(number))
+            self.reactor.advance(0)
+            self.assertEqual(self.reactor.stops, 1)
+            self.assertFalse(take(signal.SIGHUP))
+            self.stop_all()
 
-    def test_sighup_stops_nothing(self) -> None:
+    def test_sighup_opens_the_log_anew_and_stops_nothing(self) -> None:
+        path = self.folder()
+        self.daemon.daemon_log = Log("text", str(path))
         self.start()
-        os.kill(os.getpid(), signal.SIGHUP)
+        path.rename(f"{path}.old")
+        (take,) = self.takers
+        self.assertTrue(take(signal.SIGHUP))
         self.reactor.advance(0)
+        self.assertTrue(path.exists())
+        assert self.daemon.daemon_log.file is not None
+        self.daemon.daemon_log.file.close()
         self.assertEqual(self.reactor.stops, 0)
         self.assertTrue(self.daemon.ready)
 
-    def test_it_brings_its_log_observer_to_the_application(self) -> None:
-        observer = ILogObserver(_Observer())
-        daemon = Daemon(self.reactor, self.state, drain_timeout_s=1, log_observer=observer)
+    def test_sighup_without_a_log_of_ours_changes_nothing(self) -> None:
+        self.start()
+        self.assertTrue(self.takers[0](signal.SIGHUP))
+        self.reactor.advance(0)
+        self.assertTrue(self.daemon.ready)
+
+    def test_it_brings_its_log_to_the_application(self) -> None:
+        log = Log("text")
+        daemon = Daemon(self.reactor, self.state, drain_timeout_s=1, daemon_log=log)
         application = Application("tsdaemon")
         daemon.setServiceParent(application)
-        self.assertIs(application.getComponent(ILogObserver), observer)
+        self.assertIs(application.getComponent(ILogObserver), log.observer)
         self.assertEqual(list(IServiceCollection(application)), [daemon])
+
+    def test_a_daemon_that_did_not_start_leaves_no_traceback_but_a_bug_does(self) -> None:
+        self.green.error = StartError("no log")
+        with self.assertRaises(NotStarted):
+            self.start()
+        shown: list[type[BaseException]] = []
+        self.patch(sys, "__excepthook__", lambda kind, _error, _traceback: shown.append(kind))
+        for error in (NotStarted("no log"), KeyError("bug")):
+            sys.excepthook(type(error), error, None)
+        self.assertEqual(shown, [KeyError])
 
     def stop_all(self) -> None:
         self.green.stopped.callback(None)
         self.black.stopped.callback(None)
         self.successResultOf(self.daemon.stopService())
-
-
-@implementer(ILogObserver)
-class _Observer:
-    def __call__(self, event: object) -> None:
-        """Drop it."""

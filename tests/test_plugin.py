@@ -73,6 +73,12 @@ def test_a_name_that_cannot_be_a_table_stops_the_start(module, name):
         found(ServicePlugin(name, module(Settings=Settings), ""))
 
 
+@pytest.mark.parametrize("name", ["state", "config", "only", "without"])
+def test_a_name_of_the_daemons_own_stops_the_start(module, name):
+    with pytest.raises(PluginError, match="no service can be called"):
+        found(ServicePlugin(name, module(Settings=Settings), ""))
+
+
 def test_settings_must_be_a_struct_with_defaults(module):
     class Needy(msgspec.Struct):
         cups: int

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
-from twisted.application.service import Application
-from twisted.logger import ILogObserver
-from twisted.python import usage
+from twisted.internet.testing import MemoryReactorClock
 
 from daemon import __version__
 from daemon.numbers.service import Settings
@@ -18,6 +17,14 @@ from daemon.settings import load, to_toml
 from daemon.tap import Options, makeService
 
 EXAMPLE = Path(__file__).parent.parent / "etc" / "tsdaemon.toml"
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    """A command line that is read holds the signals of the process: here, pytest's."""
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
 
 def parsed(*words: str, environment: dict[str, str] | None = None) -> Options:
@@ -132,30 +139,31 @@ def test_the_example_file_lists_every_setting_with_its_default():
 
 
 def test_the_daemon_holds_the_chosen_services(tmp_path):
-    daemon = makeService(parsed("--only", "numbers", "--state", str(tmp_path / "state")))
+    options = parsed("--only", "numbers", "--state", str(tmp_path / "state"))
+    daemon = makeService(options, MemoryReactorClock())
     assert [service.name for service in daemon] == ["numbers"]
     assert not (tmp_path / "state").exists()
 
 
-class Twistd(usage.Options):
-    """Stands for twistd's own options."""
-
-
 @pytest.mark.parametrize(
-    ("twistd", "ours"),
+    ("command", "path", "ours"),
     [
-        ({"nodaemon": True}, True),
-        ({"nodaemon": True, "logfile": "a"}, False),
-        ({"nodaemon": True, "syslog": True}, False),
-        ({"nodaemon": False}, False),
-        (None, True),
+        (["twistd", "-n", "tsdaemon", "--only", "numbers"], None, True),
+        (["twistd", "-ny", "tsdaemon.tac"], None, True),
+        (["twistd", "--nodaemon", "--logfile=a.log", "-y", "tsdaemon.tac"], "a.log", True),
+        (["twistd", "-nl", "a.log", "tsdaemon"], "a.log", True),
+        (["twistd", "-n", "-l", "-", "tsdaemon"], None, True),
+        (["twistd", "--pidfile=p", "tsdaemon"], "twistd.log", True),
+        (["twistd", "-n", "--syslog", "tsdaemon"], None, False),
+        (["twistd", "-n", "--logger=a.b", "tsdaemon"], None, False),
+        (["pytest", "--no-such-flag"], None, True),
     ],
 )
-def test_the_log_is_ours_unless_twistd_was_told_where_to_log(twistd, ours):
-    options = parsed()
-    if twistd is not None:
-        options.parent = Twistd()
-        options.parent.update(twistd)
-    application = Application("tsdaemon")
-    makeService(options).setServiceParent(application)
-    assert (application.getComponent(ILogObserver, None) is not None) == ours
+def test_the_log_goes_where_twistd_was_told(tmp_path, monkeypatch, command, path, ours):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", command)
+    daemon = makeService(parsed(), MemoryReactorClock())
+    assert (daemon.daemon_log is not None) == ours
+    assert [found.name for found in tmp_path.iterdir()] == ([path] if path else [])
+    if daemon.daemon_log and daemon.daemon_log.file:
+        daemon.daemon_log.file.close()

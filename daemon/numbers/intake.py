@@ -20,7 +20,7 @@ lines are converted later, with those of many others."""
 class Batch(Generic[Sender]):
     """Numbers that are recorded together.
 
-    :ivar numbers: in the order of receipt as far as it matters to nobody.
+    :ivar numbers: in no order.
     :ivar senders: who sent some of them.
     """
 
@@ -49,8 +49,9 @@ class Intake(Generic[Sender]):
                 self._lines.append(block[:taken])
         else:
             numbers = wire.parse(block)
-            self._blocks.append(numbers)
             taken = len(numbers) * wire.LINE
+            if taken:
+                self._blocks.append(numbers)
         if taken:
             self._senders.add(sender)
             self.count += taken // wire.LINE

@@ -26,7 +26,8 @@ class NumberLog:
         self.path = path
         self._descriptor = -1
         self._size = 0
-        self._torn = False
+        self._torn = 0
+        self._was_cut = False
 
     def __str__(self) -> str:
         return str(self.path)
@@ -38,7 +39,9 @@ class NumberLog:
 
         :raises OSError: it cannot be made, is no regular file, or another daemon holds it.
         """
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, MODE)
+        # Without O_NONBLOCK, opening a FIFO would wait for its reader.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(self.path, flags, MODE)
         try:
             _take_over(descriptor, self.path)
             os.ftruncate(descriptor, 0)
@@ -57,40 +60,45 @@ class NumberLog:
         :raises OSError: the lines are not in the file.
         """
         self._cut_torn_end()
-        left = [buffer.data.cast("B") for buffer in buffers]
-        size = self._size
-        self._torn = True
+        size = os.fstat(self._descriptor).st_size
+        self._was_cut |= size < self._size
+        left = [memoryview(buffer.data).cast("B") for buffer in buffers]
         try:
             while left:
-                size += self._write_some(left, size)
+                self._torn += self._write_some(left)
         except OSError:
             self._cut_torn_end()
             raise
-        self._torn = False
-        self._size = size
+        self._size = size + self._torn
+        self._torn = 0
 
     def sync(self) -> None:
         """Wait until the disk holds what was written.
 
-        :raises OSError: the disk refused.
+        :raises OSError: the disk refused, or the file is no longer what was written: someone has
+            cut or removed it.
         """
         os.fdatasync(self._descriptor)
+        if self._was_cut or not os.fstat(self._descriptor).st_nlink:
+            raise OSError("someone has cut or removed it: numbers that were counted are missing")
 
     def close(self) -> None:
         """Close the file, and give the lock back."""
+        descriptor = self._descriptor
         try:
             self._cut_torn_end()
         finally:
-            os.close(self._descriptor)
+            self._descriptor = -1
+            os.close(descriptor)
 
     def _cut_torn_end(self) -> None:
         if self._torn:
-            os.ftruncate(self._descriptor, self._size)
-            self._torn = False
+            os.ftruncate(self._descriptor, os.fstat(self._descriptor).st_size - self._torn)
+            self._torn = 0
 
-    def _write_some(self, left: list[memoryview], offset: int) -> int:
+    def _write_some(self, left: list[memoryview]) -> int:
         """Write once, and drop from ``left`` what was written; gives its size in bytes."""
-        written = os.pwritev(self._descriptor, left, offset)
+        written = os.writev(self._descriptor, left)
         rest = written
         while left and rest >= len(left[0]):
             rest -= len(left.pop(0))

@@ -15,6 +15,9 @@ class Client(Protocol):
     def read_received(self) -> None:
         """Read what the system has received from the client so far."""
 
+    def disconnect(self) -> None:
+        """Close the connection."""
+
 
 Occupant = TypeVar("Occupant", bound=Client)
 
@@ -43,12 +46,21 @@ class Places(Generic[Occupant]):
         their places: the system may tell of a new connection before the end of an old one that
         came first.
         """
-        if len(self._taken) >= self._limit:
+        if not self.closed and len(self._taken) >= self._limit:
             self._settle()
         if len(self._taken) >= self._limit:
             return False
         self._taken.add(client)
         return True
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody gets a place any more."""
+        return self._limit == 0
+
+    def close(self) -> None:
+        """Give no place to anyone from now on."""
+        self._limit = 0
 
     def give_back(self, client: Occupant) -> None:
         """Free a client's place; for one that has none, nothing changes."""
@@ -58,4 +70,5 @@ class Places(Generic[Occupant]):
         for client in self:
             if client.has_hung_up():
                 client.read_received()
+                client.disconnect()
                 self.give_back(client)

@@ -36,10 +36,17 @@ KEEPALIVE_RETRIES: Final = 6
 class Sink(Protocol):
     """Where the lines go."""
 
+    @property
+    def full(self) -> bool:
+        """Whether nobody shall be read until there is room again."""
+
     def receive(self, block: bytes, sender: NumberClient) -> int:
         """Take the regular lines at the start of a block; gives how many bytes were taken."""
 
-    def terminate(self, peer: str) -> None:
+    def refused(self, client: NumberClient, line: bytes) -> None:
+        """Note that a client was disconnected for an invalid line, of which this is the start."""
+
+    def terminate(self, client: NumberClient) -> None:
         """Stop the daemon: a client that may say so has said so."""
 
 
@@ -52,7 +59,8 @@ class NumberClient(LineReceiver):
 
     :param places: the clients connected.
     :param sink: where the lines go.
-    :param may_terminate: tells whether the client at an address may stop the daemon.
+    :param may_terminate: tells whether the client at an address may stop the daemon; the address
+        is None where nobody knows it.
     """
 
     log = Logger()
@@ -64,7 +72,7 @@ class NumberClient(LineReceiver):
         self,
         places: Places[NumberClient],
         sink: Sink,
-        may_terminate: Callable[[IAddress], bool],
+        may_terminate: Callable[[IAddress | None], bool],
     ) -> None:
         self._places = places
         self._sink = sink
@@ -85,6 +93,8 @@ class NumberClient(LineReceiver):
         if connection is not None:
             connection.bufferSize = READ_SIZE
             _keep_alive(connection.getHandle())
+        if self._sink.full:
+            self.pause()
 
     def dataReceived(self, data: bytes) -> None:
         """Take the regular lines, keep an unfinished one, and look closer at anything else."""
@@ -105,7 +115,7 @@ class NumberClient(LineReceiver):
         """Obey ``terminate`` from someone trusted; any other irregular line is invalid."""
         if line == wire.TERMINATE and self._trusted():
             self.disconnect()
-            self._sink.terminate(str(self))
+            self._sink.terminate(self)
         else:
             self._refuse(line)
 
@@ -130,9 +140,12 @@ class NumberClient(LineReceiver):
             self.transport.loseConnection()
 
     def has_hung_up(self) -> bool:
-        """Whether the client has ended its side, even if not all it sent is read."""
+        """Whether the client has ended its side, even if not all it sent is read.
+
+        While nobody is read, that is not known yet.
+        """
         connection = self._connection()
-        if connection is None:
+        if connection is None or self._sink.full:
             return False
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLRDHUP)
@@ -153,6 +166,8 @@ class NumberClient(LineReceiver):
                 data = source.recv(min(unread, READ_SIZE))
             except OSError:
                 return  # it was reset; the reactor will find out and say so
+            if not data:
+                return  # what was counted as unread was no data of the stream: urgent data, say
             unread -= len(data)
             connection.protocol.dataReceived(data)
 
@@ -176,16 +191,20 @@ class NumberClient(LineReceiver):
     def _trusted(self) -> bool:
         """Whether the client may stop the daemon.
 
-        Asked only when it tries to: behind a proxy the address is not known any earlier.
+        Asked only when it tries to: behind a proxy the address is not known any earlier, and
+        not at all if the proxy's header gives none. The proxy's own address is nobody's.
         """
-        return self._may_terminate(self.transport.getPeer())
+        peer: IAddress | None = self.transport.getPeer()
+        connection = self._connection()
+        is_proxied = connection not in (None, self.transport) and not ISSLTransport.providedBy(
+            self.transport
+        )
+        if connection is not None and is_proxied and peer == connection.getPeer():
+            peer = None
+        return self._may_terminate(peer)
 
     def _refuse(self, line: bytes) -> None:
-        self.log.info(
-            "disconnected {peer}: invalid line {line!r}",
-            peer=str(self),
-            line=line[: wire.LINE],
-        )
+        self._sink.refused(self, line[: wire.LINE])
         self.disconnect()
 
 
@@ -203,7 +222,7 @@ class NumberFactory(ServerFactory):
         self,
         places: Places[NumberClient],
         sink: Sink,
-        may_terminate: Callable[[IAddress], bool],
+        may_terminate: Callable[[IAddress | None], bool],
     ) -> None:
         self._places = places
         self._sink = sink
@@ -214,13 +233,16 @@ class NumberFactory(ServerFactory):
         return NumberClient(self._places, self._sink, self._may_terminate)
 
 
-def is_local(address: IAddress) -> bool:
+def is_local(address: IAddress | None) -> bool:
     """Whether an address is a loopback one or a unix socket's."""
     if isinstance(address, UNIXAddress):
         return True
     if not isinstance(address, IPv4Address | IPv6Address):
         return False
-    host = ip_address(address.host.partition("%")[0])
+    try:
+        host = ip_address(address.host.partition("%")[0])
+    except ValueError:
+        return False  # a proxy's header may say anything
     if isinstance(host, IPv6) and host.ipv4_mapped is not None:
         host = host.ipv4_mapped
     return host.is_loopback

@@ -45,7 +45,7 @@ class Outcome:
 
     unique: int
     duplicates: int
-    error: OSError | None = None
+    error: Exception | None = None
 
 
 def record(ledger: Ledger, log: NumberLog, numbers: wire.Numbers) -> Outcome:
@@ -56,12 +56,12 @@ def record(ledger: Ledger, log: NumberLog, numbers: wire.Numbers) -> Outcome:
     unique = duplicates = 0
     for start in range(0, len(numbers), PIECE):
         piece = numbers[start : start + PIECE]
-        unseen = ledger.unseen(piece)
         try:
+            unseen = ledger.unseen(piece)
             log.append(wire.log_lines(unseen))
-        except OSError as error:
+            ledger.add(unseen)
+        except (OSError, MemoryError) as error:
             return Outcome(unique, duplicates, error)
-        ledger.add(unseen)
         unique += len(unseen)
         duplicates += len(piece) - len(unseen)
     return Outcome(unique, duplicates)
@@ -152,14 +152,16 @@ class Recorder(Generic[Sender]):
         outcome.addCallback(self._recorded, batch)
 
     def _failed(self, failure: Failure) -> Outcome:
-        """A bug or no memory: as bad for the senders as a full disk."""
+        """A bug: as bad for the senders as a full disk."""
         self.log.failure("a batch was not recorded", failure)
-        return Outcome(0, 0, OSError(failure.getErrorMessage()))
+        return Outcome(0, 0, RuntimeError(failure.getErrorMessage()))
 
     def _recorded(self, outcome: Outcome, batch: Batch[Sender]) -> None:
         self._under_way = None
-        self._on_outcome(outcome, batch.senders)
-        if self._idle_waiters or self._intake.count >= EAGER:
-            self._start()
-        elif self._intake.count:
-            self._linger = self._clock.callLater(LINGER_S, self._start)
+        try:
+            self._on_outcome(outcome, batch.senders)
+        finally:
+            if self._idle_waiters or self._intake.count >= EAGER:
+                self._start()
+            elif self._intake.count:
+                self._linger = self._clock.callLater(LINGER_S, self._start)

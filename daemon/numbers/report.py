@@ -1,14 +1,8 @@
-"""The report: what changed since the last one, as a line on stdout."""
+"""The report: what changed since the last one, as a line."""
 
 from __future__ import annotations
 
-import os
-import select
 from dataclasses import dataclass
-from typing import Final
-
-STDOUT: Final = 1
-"""The descriptor. ``sys.stdout`` is no way to it: twistd turns that into log lines."""
 
 
 @dataclass
@@ -41,16 +35,3 @@ class Tally:
         """Note that the report has reached its reader; the next one starts from here."""
         self.reported_unique = self.unique
         self.reported_duplicates = self.duplicates
-
-
-def print_line(line: str, descriptor: int = STDOUT) -> None:
-    """Write a line to stdout, whole and at once.
-
-    :param line: up to 4000 characters, so that a pipe takes all of it or nothing.
-    :raises OSError: nobody reads it: the pipe is closed, or full. The daemon must not wait then.
-    """
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    if not poll.poll(0):
-        raise BlockingIOError("stdout takes no more: its reader does not read")
-    os.write(descriptor, line.encode() + b"\n")

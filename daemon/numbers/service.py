@@ -25,11 +25,15 @@ from daemon.numbers.log import NumberLog
 from daemon.numbers.places import Places
 from daemon.numbers.protocol import NumberClient, NumberFactory, is_local
 from daemon.numbers.recorder import Outcome, Recorder
-from daemon.numbers.report import Tally, print_line
+from daemon.numbers.report import Tally
+from daemon.output import STDOUT, write
 from daemon.plugin import Host, IDraining, StartError
 
 SYNC_S: Final = 1.0
 """How often the disk is made to hold what was written."""
+
+REFUSALS_LOGGED: Final = 10
+"""So many refusals between two reports are logged each; of more, only their number."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +106,7 @@ class NumberServer(Service):
         self._sync_loop = self._loop(self._sync)
         self._sync_ended: Deferred[Any] = Deferred()
         self._unsynced = False
-        self._ending = False
+        self._refusals = 0
 
     def privilegedStartService(self) -> None:
         """Bind the port."""
@@ -131,14 +135,28 @@ class NumberServer(Service):
         """Say what is not in the log yet."""
         return f"{self._recorder.unrecorded} numbers received and not in {self._number_log.path}"
 
+    @property
+    def full(self) -> bool:
+        """Whether clients have to wait until what they sent is on its way to the log."""
+        return self._recorder.full
+
     def receive(self, block: bytes, sender: NumberClient) -> int:
         """Take the regular lines at the start of a block; gives how many bytes were taken."""
         return self._recorder.receive(block, sender)
 
-    def terminate(self, peer: str) -> None:
-        """End all clients, then the daemon: a client said ``terminate``."""
-        self._end_clients()
-        self._host.shut_down(f"terminate from {peer}")
+    def refused(self, client: NumberClient, line: bytes) -> None:
+        """Log that a client sent an invalid line; a flood of such clients is told in one line."""
+        self._refusals += 1
+        if self._refusals <= REFUSALS_LOGGED:
+            self.log.info(
+                "disconnected {client}: invalid line {line!r}", client=str(client), line=line
+            )
+
+    def terminate(self, client: NumberClient) -> None:
+        """End all clients, then the daemon. Of several clients that say so, one is enough."""
+        if not self._places.closed:
+            self._end_clients()
+            self._host.shut_down(f"terminate from {client}")
 
     async def _stop(self) -> None:
         await self._port.stopService()
@@ -154,10 +172,8 @@ class NumberServer(Service):
         self.log.info("since the last report: {report}", report=self._tally.report())
 
     def _end_clients(self) -> None:
-        """Read what every client has sent up to now, and disconnect it."""
-        if self._ending:
-            return
-        self._ending = True
+        """Read what every client has sent up to now, disconnect it, and let nobody in."""
+        self._places.close()
         for client in self._places:
             client.read_received()
             client.disconnect()
@@ -177,18 +193,20 @@ class NumberServer(Service):
             self._unsynced = True
         if outcome.error is not None:
             self._host.health.degrade("log", f"cannot write {self._number_log}: {outcome.error}")
+            self.log.error("{count} clients are disconnected, numbers lost", count=len(senders))
             for sender in senders:
-                self.log.error(
-                    "disconnected {client}: its numbers cannot be written", client=sender
-                )
                 sender.disconnect()
         elif outcome.unique:
             self._host.health.recover("log")
 
     async def _report(self) -> None:
+        if self._refusals > REFUSALS_LOGGED:
+            more = self._refusals - REFUSALS_LOGGED
+            self.log.info("disconnected {count} more clients: invalid lines", count=more)
+        self._refusals = 0
         line = self._tally.report()
         try:
-            print_line(line)
+            write(STDOUT, line.encode() + b"\n")
         except OSError as error:
             self.log.warn("nobody took the report: {report} ({why})", report=line, why=str(error))
         else:
@@ -202,10 +220,9 @@ class NumberServer(Service):
         try:
             await deferToThreadPool(self._host.reactor, self._syncer, self._number_log.sync)
         except OSError as error:
-            self._unsynced = True
-            self._host.health.degrade("disk", f"the disk refused {self._number_log}: {error}")
-        else:
-            self._host.health.recover("disk")
+            # Nothing makes up for it: the system may have dropped what it could not store, and
+            # would report success the next time.
+            self._host.health.degrade("disk", f"{self._number_log} is not whole: {error}")
 
     def _loop(self, work: Callable[[], Coroutine[Any, Any, None]]) -> LoopingCall:
         """Give a loop that no failure of its work ends."""
@@ -227,5 +244,5 @@ def _one_thread(name: str) -> ThreadPool:
     return pool
 
 
-def _anyone(_address: IAddress) -> bool:
+def _anyone(_address: IAddress | None) -> bool:
     return True

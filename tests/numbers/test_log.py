@@ -83,6 +83,28 @@ def test_a_closed_log_can_be_opened_by_the_next_daemon(tmp_path):
     second.close()
 
 
+def test_a_fifo_is_refused_at_once_with_or_without_a_reader(tmp_path):
+    path = tmp_path / "numbers.log"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="No such device"):
+        NumberLog(path).open()
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with pytest.raises(OSError, match="no regular file"):
+        NumberLog(path).open()
+    os.close(reader)
+
+
+def test_a_file_cut_by_someone_else_gets_whole_lines_still_and_is_told(log):
+    log.append(lines(b"1\n2\n"))
+    log.sync()
+    os.truncate(log.path, 0)
+    log.append(lines(b"3\n"))
+    assert log.path.read_bytes() == b"3\n"
+    for _ in range(2):
+        with pytest.raises(OSError, match="someone has cut or removed it"):
+            log.sync()
+
+
 @pytest.mark.parametrize("place", ["/dev/null", "/nowhere/at/all/numbers.log", "/"])
 def test_what_cannot_be_a_log_is_refused(place):
     with pytest.raises(OSError):  # noqa: PT011  # three kinds of it

@@ -21,6 +21,9 @@ class Client:
     def read_received(self) -> None:
         self.reads.append("read")
 
+    def disconnect(self) -> None:
+        self.reads.append("closed")
+
 
 def test_the_limit_holds():
     places: Places[Client] = Places(2)
@@ -43,7 +46,17 @@ def test_a_client_that_hung_up_is_read_to_its_end_and_makes_room():
     gone = Client(hung_up=True)
     places.take(gone)
     assert places.take(Client())
-    assert gone.reads == ["read"]
+    assert gone.reads == ["read", "closed"]
+
+
+def test_closed_places_are_for_nobody_not_even_after_others_have_gone():
+    places: Places[Client] = Places(2)
+    client = Client(hung_up=True)
+    places.take(client)
+    places.close()
+    assert places.closed
+    places.give_back(client)
+    assert not places.take(Client())
 
 
 def test_nobody_is_asked_while_there_is_room():

@@ -28,12 +28,17 @@ class Sink:
 
     intake: Intake[NumberClient] = field(default_factory=Intake)
     terminated_by: list[str] = field(default_factory=list)
+    refusals: list[bytes] = field(default_factory=list)
+    full: bool = False
 
     def receive(self, block: bytes, sender: NumberClient) -> int:
         return self.intake.add(block, sender)
 
-    def terminate(self, peer: str) -> None:
-        self.terminated_by.append(peer)
+    def refused(self, client: NumberClient, line: bytes) -> None:  # noqa: ARG002
+        self.refusals.append(line)
+
+    def terminate(self, client: NumberClient) -> None:
+        self.terminated_by.append(str(client))
 
     def numbers(self) -> Counter[int]:
         return Counter(self.intake.take().numbers.tolist()) if self.intake.count else Counter()
@@ -69,6 +74,7 @@ class ClientTests(SynchronousTestCase):
             self.assertTrue(transport.disconnecting, bad)
             self.assertEqual(house.sink.numbers(), Counter([1]), bad)
             self.assertEqual(transport.value(), b"", bad)
+            self.assertEqual(len(house.sink.refusals), 1, bad)
 
     def test_after_a_bad_line_nothing_counts(self) -> None:
         self.client.dataReceived(b"bad\n")
@@ -118,6 +124,13 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(self.transport.producerState, "paused")
         self.client.resume()
         self.assertEqual(self.transport.producerState, "producing")
+
+    def test_a_client_that_comes_while_nobody_is_read_is_held_too(self) -> None:
+        self.house.sink.full = True
+        client, transport = self.house.connect()
+        self.assertEqual(transport.producerState, "paused")
+        client.resume()
+        self.assertEqual(transport.producerState, "producing")
 
     def test_a_client_that_has_gone_is_left_alone(self) -> None:
         self.client.disconnect()
@@ -188,6 +201,8 @@ class LocalAddressTests(SynchronousTestCase):
         for host in ("2001:db8::1", "::ffff:192.0.2.1", "fe80::1%eth0"):
             self.assertFalse(is_local(IPv6Address("TCP", host, 1)), host)
         self.assertFalse(is_local(HostnameAddress(b"localhost", 1)))
+        self.assertFalse(is_local(IPv4Address("TCP", "localhost", 1)))
+        self.assertFalse(is_local(None))
 
 
 BAD_LINES = [

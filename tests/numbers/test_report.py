@@ -1,10 +1,6 @@
 """The report on stdout."""
 
-import os
-
-import pytest
-
-from daemon.numbers.report import Tally, print_line
+from daemon.numbers.report import Tally
 
 
 def test_it_has_the_words_of_the_challenge():
@@ -28,34 +24,3 @@ def test_what_no_reader_has_taken_is_in_the_next_one():
     tally.report()
     tally.add(2, 0)
     assert tally.report() == "Received 7 unique numbers, 1 duplicates. Unique total: 7"
-
-
-@pytest.fixture
-def pipe():
-    reader, writer = os.pipe()
-    yield reader, writer
-    for descriptor in (reader, writer):
-        try:
-            os.close(descriptor)
-        except OSError:
-            continue
-
-
-def test_a_line_is_out_at_once(pipe):
-    reader, writer = pipe
-    print_line("a report", writer)
-    assert os.read(reader, 100) == b"a report\n"
-
-
-def test_a_reader_that_does_not_read_cannot_make_us_wait(pipe):
-    _, writer = pipe
-    with pytest.raises(BlockingIOError):
-        for _ in range(100_000):
-            print_line("x" * 100, writer)
-
-
-def test_a_reader_that_is_gone_is_an_error(pipe):
-    reader, writer = pipe
-    os.close(reader)
-    with pytest.raises(BrokenPipeError):
-        print_line("a report", writer)

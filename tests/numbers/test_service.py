@@ -197,7 +197,9 @@ async def test_a_full_disk_ends_the_senders_and_passes(tmp_path):
 
 
 @pytest_twisted.ensureDeferred
-async def test_a_disk_that_refuses_to_sync_is_told_and_asked_again(tmp_path, monkeypatch):
+async def test_a_disk_that_refuses_to_sync_is_told_and_nothing_later_makes_up_for_it(
+    tmp_path, monkeypatch
+):
     def refuse(_descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
@@ -206,20 +208,67 @@ async def test_a_disk_that_refuses_to_sync_is_told_and_asked_again(tmp_path, mon
         with monkeypatch.context() as patch:
             patch.setattr(os, "fdatasync", refuse)
             client.send(b"000000001\n")
-            await house.until(lambda: "the disk refused" in (house.health.why or ""))
-        await house.until(lambda: house.health.why is None)
+            await house.until(lambda: "Input/output error" in (house.health.why or ""))
+        client.send(b"000000002\n")
+        await house.until(lambda: house.lines() == ["1", "2"])
         client.close()
+    assert "numbers.log is not whole" in (house.health.why or "")
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_log_that_someone_has_removed_is_told(tmp_path):
+    async with running(tmp_path) as house:
+        house.log.unlink()
+        client = house.connect()
+        client.send(b"000000001\n")
+        await house.until(lambda: "someone has cut or removed it" in (house.health.why or ""))
+        client.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_flood_of_invalid_lines_is_told_in_few(tmp_path):
+    with capturedLogs() as events:
+        async with running(tmp_path, report_interval=0.1) as house:
+            for _ in range(5):
+                clients = [house.connect() for _ in range(5)]
+                for client in clients:
+                    client.send(b"x")
+                for client in clients:
+                    await house.closed(client)
+            await house.until(lambda: len(refused(events)) >= 25)
+    assert len(refused(events)) == 25
+    assert len([event for event in events if "line" in event]) <= 20
+
+
+def refused(events: Sequence[LogEvent]) -> list[object]:
+    """Give an element for each refusal that is told, by itself or with others."""
+    each = [event["line"] for event in events if "line" in event]
+    more = [None for event in events for _ in range(event.get("count", 0))]
+    return [*each, *more]
+
+
+@pytest_twisted.ensureDeferred
+async def test_nobody_gets_in_once_the_end_has_begun(tmp_path):
+    async with running(tmp_path) as house:
+        first = house.connect()
+        first.send(b"terminate\n")
+        await house.closed(first)
+        late = house.connect()
+        late.send(b"000000001\n")
+        await house.closed(late)
+    assert house.lines() == []
+    assert len(house.stop_reasons) == 1
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_report_that_nobody_takes_is_logged_and_the_next_one_comes(tmp_path, monkeypatch):
     printed: list[str] = []
 
-    def print_line(line: str) -> None:
-        printed.append(line)
+    def write(_descriptor: int, line: bytes) -> None:
+        printed.append(line.decode().rstrip())
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
-    monkeypatch.setattr("daemon.numbers.service.print_line", print_line)
+    monkeypatch.setattr("daemon.numbers.service.write", write)
     with capturedLogs() as events:
         async with running(tmp_path, report_interval=0.1) as house:
             await house.until(lambda: len(printed) >= 3)

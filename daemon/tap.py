@@ -200,28 +200,29 @@ def makeService(options: Options, reactor: Any = None) -> Daemon:
     return daemon
 
 
-def twistd_flags(words: Sequence[str]) -> dict[str, str]:
+def twistd_flags(words: Sequence[str]) -> dict[str, str] | None:
     """Give the flags that twistd itself was started with, by their long names.
 
     A ``.tac`` file has no other way to know them.
 
     :param words: the command line, the program's name first.
+    :returns: None when it is not twistd that was started.
     """
+    if not Path(words[0]).name.startswith("twistd"):
+        return None
     known = ServerOptions()
-    try:
-        given, _ = getopt.getopt(list(words[1:]), known.shortOpt, known.longOpt)
-    except getopt.GetoptError:
-        return {}  # this is no command line of twistd's
+    given, _ = getopt.getopt(list(words[1:]), known.shortOpt, known.longOpt)
     long_names = {"-l": "--logfile", "-n": "--nodaemon"}
     return {long_names.get(flag, flag): value for flag, value in given}
 
 
-def _log(format_: Format, twistd: Mapping[str, str]) -> Log | None:
+def _log(format_: Format, twistd: Mapping[str, str] | None) -> Log | None:
     """Give the log of the daemon, unless twistd was told to use another observer."""
+    if twistd is None:
+        return Log(format_)
     if "--logger" in twistd or "--syslog" in twistd:
         return None
-    in_background = bool(twistd) and "--nodaemon" not in twistd
-    path = twistd.get("--logfile", "twistd.log" if in_background else "-")
+    path = twistd.get("--logfile", "-" if "--nodaemon" in twistd else "twistd.log")
     return Log(format_, None if path == "-" else path)
 
 

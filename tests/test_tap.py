@@ -154,6 +154,7 @@ def test_the_daemon_holds_the_chosen_services(tmp_path):
         (["twistd", "-nl", "a.log", "tsdaemon"], "a.log", True),
         (["twistd", "-n", "-l", "-", "tsdaemon"], None, True),
         (["twistd", "--pidfile=p", "tsdaemon"], "twistd.log", True),
+        (["/usr/bin/twistd", "tsdaemon"], "twistd.log", True),
         (["twistd", "-n", "--syslog", "tsdaemon"], None, False),
         (["twistd", "-n", "--logger=a.b", "tsdaemon"], None, False),
         (["pytest", "--no-such-flag"], None, True),

@@ -119,14 +119,14 @@ def test_the_daemon_goes_on_when_nobody_reads_stdout_any_more(start: Starter, pi
 def test_the_daemon_goes_on_when_the_reader_of_stdout_does_not_read(start: Starter, pipe: Pipe):
     pipe.fill()
     daemon = start(*VERY_OFTEN, stdout=pipe.writing.fileno())
-    eventually(lambda: "stdout takes no more" in daemon.stderr)
+    eventually(lambda: "nobody took the report" in daemon.stderr)
     goes_on(daemon)
 
 
 def test_reports_are_whole_lines_again_when_stdout_is_read_again(start: Starter, pipe: Pipe):
     pipe.fill()
     daemon = start(*VERY_OFTEN, stdout=pipe.writing.fileno())
-    eventually(lambda: "stdout takes no more" in daemon.stderr)
+    eventually(lambda: "nobody took the report" in daemon.stderr)
     pipe.drain()
     pipe.wait_for_output()
     assert daemon.stop() == 0
@@ -144,8 +144,8 @@ def test_no_number_is_missing_from_the_reports_because_one_could_not_be_printed(
     numbers = fresh_numbers(3)
     daemon.connect().send_numbers(numbers)
     daemon.wait_for(numbers)
-    refused = daemon.stderr.count("stdout takes no more")
-    eventually(lambda: daemon.stderr.count("stdout takes no more") > refused + 2)
+    refused = daemon.stderr.count("nobody took the report")
+    eventually(lambda: daemon.stderr.count("nobody took the report") > refused + 2)
     pipe.drain()
     assert daemon.stop() == 0
     pipe.writing.close()

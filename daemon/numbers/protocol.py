@@ -23,8 +23,12 @@ from twisted.python.failure import Failure
 from daemon.numbers import wire
 from daemon.numbers.places import Places
 
-READ_SIZE: Final = 1 << 18
-"""Bytes read from a client at once, where its transport lets us say so."""
+READ_SIZE: Final = 120_000
+"""Bytes read from a client at once, where its transport lets us say so.
+
+Whole lines, so that full reads stay in step with them, and below the size from which on malloc
+asks the system for memory each time.
+"""
 
 KEEPALIVE_S: Final = 60
 """A client silent for so long is asked whether it is still there."""

@@ -30,7 +30,7 @@ EAGER: Final = 1 << 15
 FULL: Final = 1 << 19
 """At this many numbers waiting (2 MB) the clients have to wait as well."""
 
-LINGER_S: Final = 0.01
+LINGER_S: Final = 0.03
 """How long fewer numbers wait for company. A number must be in the file within 0.1 s."""
 
 

@@ -62,6 +62,48 @@ def test_a_plugin_that_raises_is_named_by_its_file(tmp_path: Path):
     assert "some_plugin" in start_with(tmp_path, RAISES).last_error
 
 
+NEVER_STOPS = """
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+import msgspec
+from daemon.plugin import IDraining, IServicePlugin
+
+class Settings(msgspec.Struct, frozen=True):
+    pass
+
+@implementer(IDraining)
+class Stubborn(Service):
+    def stopService(self):
+        return Deferred()
+
+    def unfinished(self):
+        return "three cups of tea"
+
+@implementer(IPlugin, IServicePlugin)
+class Extra:
+    name = "extra"
+    description = "Never stops."
+    settings = Settings
+
+    def build(self, settings, host):
+        host.reactor.callLater(0.1, host.shut_down, "enough")
+        return Stubborn()
+
+extra = Extra()
+"""
+
+
+def test_what_does_not_stop_in_time_is_abandoned_and_told(tmp_path: Path):
+    flags = ["--only", "extra", "--drain-timeout", "0.2"]
+    finished = start_with(tmp_path, NEVER_STOPS, *flags)
+    assert finished.status == 1
+    assert "stopping: enough" in finished.stderr
+    assert "extra did not stop within 0.2 s; abandoned: three cups of tea" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
 WELL = """
 from zope.interface import implementer
 from twisted.application.service import Service

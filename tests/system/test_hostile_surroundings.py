@@ -22,6 +22,14 @@ def arguments_for(port: int, *twistd: str | Path) -> list[str | Path]:
     return [*twistd, "tsdaemon", "--set", f"numbers.listen=tcp:{port}:interface=127.0.0.1"]
 
 
+def listening_on(
+    start: Starter, endpoint: str, address: tuple[str, int] | str, *flags: str
+) -> RunningDaemon:
+    listen = f"numbers.listen={endpoint}"
+    arguments = ["-n", "--pidfile=", "tsdaemon", "--set", listen, *flags]
+    return start.adopt(RunningDaemon(start.folder(), arguments, address)).wait_until_ready()
+
+
 def wait_for_words(daemon: RunningDaemon, words: str) -> None:
     eventually(lambda: words in daemon.stderr)
 
@@ -148,20 +156,7 @@ def test_closed_standard_descriptors_lead_no_line_elsewhere(start: Starter):
 
 def test_urgent_data_on_a_unix_socket_holds_nobody_up(start: Starter, tmp_path: Path):
     path = str(tmp_path / "socket")
-    daemon = RunningDaemon(
-        start.folder(),
-        [
-            "-n",
-            "--pidfile=",
-            "tsdaemon",
-            "--set",
-            f"numbers.listen=unix:{path}",
-            "--set",
-            "numbers.clients=1",
-        ],
-        path,
-    )
-    start.adopt(daemon).wait_until_ready()
+    daemon = listening_on(start, f"unix:{path}", path, "--set", "numbers.clients=1")
     numbers = fresh_numbers(3)
     with socket.socket(socket.AF_UNIX) as first:
         first.connect(path)
@@ -192,18 +187,8 @@ def test_a_log_emptied_by_someone_else_gets_whole_lines_still(start: Starter):
 
 def test_behind_a_proxy_that_names_no_client_nobody_may_terminate(start: Starter):
     port = start.port()
-    daemon = RunningDaemon(
-        start.folder(),
-        [
-            "-n",
-            "--pidfile=",
-            "tsdaemon",
-            "--set",
-            f"numbers.listen=haproxy:tcp:{port.number}:interface=127.0.0.1",
-        ],
-        (port.host, port.number),
-    )
-    start.adopt(daemon).wait_until_ready()
+    endpoint = f"haproxy:tcp:{port.number}:interface=127.0.0.1"
+    daemon = listening_on(start, endpoint, (port.host, port.number))
     for header in (b"PROXY UNKNOWN \r\n", b"PROXY TCP4 foo bar 1 2\r\n"):
         assert daemon.connect().send(header + b"terminate\n").until_end() == b""
     numbers = fresh_numbers(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -143,6 +144,20 @@ def test_the_daemon_holds_the_chosen_services(tmp_path):
     daemon = makeService(options, MemoryReactorClock())
     assert [service.name for service in daemon] == ["numbers"]
     assert not (tmp_path / "state").exists()
+
+
+def test_timers_do_not_go_by_the_wall_clock():
+    """In a process of its own: the change is for good, and pytest's reactor runs already."""
+    program = (
+        "import time; from daemon.tap import Options, makeService;"
+        "options = Options({}); options.parseOptions([]); makeService(options);"
+        "from twisted.internet import reactor;"
+        "print(abs(reactor.seconds() - time.monotonic()) < 60)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout == "True\n"
 
 
 @pytest.mark.parametrize(

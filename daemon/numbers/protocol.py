@@ -200,11 +200,9 @@ class NumberClient(LineReceiver):
         """
         peer: IAddress | None = self.transport.getPeer()
         connection = self._connection()
-        is_proxied = connection not in (None, self.transport) and not ISSLTransport.providedBy(
-            self.transport
-        )
-        if connection is not None and is_proxied and peer == connection.getPeer():
-            peer = None
+        is_wrapped = connection is not self.transport
+        if connection is not None and is_wrapped and not ISSLTransport.providedBy(self.transport):
+            peer = None if peer == connection.getPeer() else peer
         return self._may_terminate(peer)
 
     def _refuse(self, line: bytes) -> None:

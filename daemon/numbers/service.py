@@ -169,6 +169,7 @@ class NumberServer(Service):
         self._number_log.close()
         for threads in (self._writer, self._syncer):
             threads.stop()
+        self._tell_more_refusals()
         self.log.info("since the last report: {report}", report=self._tally.report())
 
     def _end_clients(self) -> None:
@@ -200,10 +201,7 @@ class NumberServer(Service):
             self._host.health.recover("log")
 
     async def _report(self) -> None:
-        if self._refusals > REFUSALS_LOGGED:
-            more = self._refusals - REFUSALS_LOGGED
-            self.log.info("disconnected {count} more clients: invalid lines", count=more)
-        self._refusals = 0
+        self._tell_more_refusals()
         line = self._tally.report()
         try:
             write(STDOUT, line.encode() + b"\n")
@@ -211,6 +209,13 @@ class NumberServer(Service):
             self.log.warn("nobody took the report: {report} ({why})", report=line, why=str(error))
         else:
             self._tally.reported()
+
+    def _tell_more_refusals(self) -> None:
+        """Log how many clients were refused beyond those that were logged each."""
+        if self._refusals > REFUSALS_LOGGED:
+            more = self._refusals - REFUSALS_LOGGED
+            self.log.info("disconnected {count} more clients: invalid lines", count=more)
+        self._refusals = 0
 
     async def _sync(self) -> None:
         """Have the disk hold what was written since the last time."""

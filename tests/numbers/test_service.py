@@ -250,6 +250,34 @@ def refused(events: Sequence[LogEvent]) -> list[object]:
 
 
 @pytest_twisted.ensureDeferred
+async def test_invalid_lines_since_the_last_report_are_told_at_the_end(tmp_path):
+    with capturedLogs() as events:
+        async with running(tmp_path) as house:
+            for _ in range(12):
+                client = house.connect()
+                client.send(b"x")
+                await house.closed(client)
+    assert len(refused(events)) == 12
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_disk_holds_everything_when_the_server_has_stopped(tmp_path, monkeypatch):
+    synced: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").read_text())
+
+    monkeypatch.setattr(os, "fdatasync", sync)
+    async with running(tmp_path) as house:
+        client = house.connect()
+        client.send(b"000000001\n000000002\n")
+        await house.until(lambda: len(house.lines()) == 2)
+        client.send(b"000000003\n")
+        client.close()
+    assert synced[-1] == "1\n2\n3\n"
+
+
+@pytest_twisted.ensureDeferred
 async def test_nobody_gets_in_once_the_end_has_begun(tmp_path):
     async with running(tmp_path) as house:
         first = house.connect()

@@ -20,10 +20,12 @@ from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 from daemon import signals
+from daemon.clock import anchored_clock
 from daemon.health import Health
 from daemon.logs import Log
 from daemon.plugin import Host, IDraining, StartError
 from daemon.state import StateFolder, StateFolderInUseError
+from daemon.tokens import Tokens, TokensFileError
 
 TakeSignal = Callable[[signal.Signals], bool]
 
@@ -53,6 +55,7 @@ class Daemon(MultiService):
     :param daemon_log: where the log goes; None leaves that to twistd's own options.
     :param set_exit_status: see :func:`exit_with`.
     :param deliver_signals: see :func:`daemon.signals.deliver`.
+    :param tokens: who may change something over HTTP; None: no token is asked for.
     """
 
     log = Logger()
@@ -66,6 +69,7 @@ class Daemon(MultiService):
         daemon_log: Log | None = None,
         set_exit_status: Callable[[int], None] = exit_with,
         deliver_signals: Callable[[TakeSignal], None] = signals.deliver,
+        tokens: Tokens | None = None,
     ) -> None:
         super().__init__()
         self.reactor = reactor
@@ -74,6 +78,8 @@ class Daemon(MultiService):
         self.daemon_log = daemon_log
         self.set_exit_status = set_exit_status
         self.deliver_signals = deliver_signals
+        self.tokens = tokens or Tokens()
+        self.now = anchored_clock()
         self.health: dict[str, Health] = {}
         self.ready = False
         self._stopping = False
@@ -84,7 +90,9 @@ class Daemon(MultiService):
     def host(self, name: str) -> Host:
         """Give a service what it may use of the daemon."""
         self.health[name] = Health(name)
-        return Host(self.reactor, self.state, self.health[name], self.shut_down)
+        return Host(
+            self.reactor, self.state, self.health[name], self.shut_down, self.tokens, self.now
+        )
 
     def add(self, name: str, service: IService) -> None:
         """Take a service in, under its name."""
@@ -167,6 +175,10 @@ class Daemon(MultiService):
     def _reload(self) -> None:
         if self.daemon_log is not None:
             self.daemon_log.reopen()
+        try:
+            self.tokens.load()
+        except TokensFileError as error:
+            self.log.warn("SIGHUP: the tokens stay as they were: {why}", why=str(error))
         self.log.info("SIGHUP: the log is open anew")
 
     @contextmanager

@@ -10,30 +10,38 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from twisted.application.internet import StreamServerEndpointService
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IProtocolFactory, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IStreamServerEndpoint,
+)
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.plugin import IPlugin, getPlugins
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
+from daemon.clock import Now, anchored_clock
 from daemon.health import Health
 from daemon.state import StateFolder
+from daemon.tokens import Tokens
 
 NAME_RULE: Final = re.compile(r"[a-z][a-z0-9]*")
 """What a service may be called: its name becomes a TOML table and part of environment names."""
 
 
-RESERVED_NAMES: Final = frozenset({"state", "config", "only", "without"})
-"""Keys and flags of the daemon as a whole."""
+RESERVED_NAMES: Final = frozenset({"auth", "state", "config", "only", "without"})
+"""Keys, tables and flags of the daemon as a whole."""
 
 
 class PluginError(Exception):
@@ -100,25 +108,32 @@ class Host:
     :ivar state: the folder for files that outlive the process.
     :ivar health: where the service says that it is degraded, and why.
     :ivar shut_down: stops the whole daemon in good order; takes the reason, for the log.
+    :ivar tokens: who may change something over HTTP.
+    :ivar now: tells the time for decisions; reads no differently when the wall clock is set.
     """
 
     reactor: Any
     state: StateFolder
     health: Health
     shut_down: Callable[[str], None]
+    tokens: Tokens = field(default_factory=Tokens)
+    now: Now = field(default_factory=anchored_clock)
 
-    def listen(self, endpoint: str, factory: IProtocolFactory) -> StreamServerEndpointService:
+    def listen(self, endpoint: str, factory: IProtocolFactory) -> Port:
         """Give a service that listens on an endpoint and raises when the port is taken.
 
         :param endpoint: a Twisted endpoint string, such as ``tcp:4000:interface=127.0.0.1``.
         :param factory: builds a protocol for each connection; never None, which endpoints that
             wrap the connection (TLS, ``haproxy:``) cannot take.
         """
-        return _Port(endpoint, serverFromString(self.reactor, endpoint), factory)
+        return Port(endpoint, serverFromString(self.reactor, endpoint), factory)
 
 
-class _Port(StreamServerEndpointService):
-    """Listens, or says in one line why it cannot."""
+class Port(StreamServerEndpointService):
+    """Listens, or says in one line why it cannot.
+
+    :ivar addresses: where it listens, once it does.
+    """
 
     _raiseSynchronously = True
 
@@ -127,6 +142,7 @@ class _Port(StreamServerEndpointService):
     ) -> None:
         super().__init__(endpoint, factory)
         self._name = name
+        self.addresses: list[IAddress] = []
 
     def privilegedStartService(self) -> None:
         """Bind the port.
@@ -135,8 +151,13 @@ class _Port(StreamServerEndpointService):
         """
         try:
             super().privilegedStartService()
+            cast("Deferred[IListeningPort]", self._waitingForPort).addCallback(self._listening)
         except (CannotListenError, OSError, OverflowError, ValueError) as error:
             raise StartError(f"cannot listen on {self._name}: {error}") from error
+
+    def _listening(self, port: IListeningPort) -> IListeningPort:
+        self.addresses.append(port.getHost())
+        return port
 
 
 def discover(find: Callable[[Any], Iterable[Any]] = getPlugins) -> dict[str, IServicePlugin]:

@@ -12,7 +12,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -56,16 +56,36 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 30.0
 
 
+class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings table ``[auth]``: who may change something over HTTP."""
+
+    tokens_file: Annotated[
+        str | None,
+        Meta(
+            description=(
+                "File with the SHA-256 (hexadecimal) of a bearer token a line. With it, requests"
+                " that change something need one of these tokens."
+            ),
+        ),
+    ] = None
+
+
+AUTH: Final = "auth"
+"""The table of the daemon that is no service's."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """The effective settings.
 
     :ivar daemon: those of the daemon as a whole.
     :ivar services: a table for each installed service, chosen or not, by its name.
+    :ivar auth: the table ``[auth]``.
     """
 
     daemon: DaemonSettings
     services: Mapping[str, msgspec.Struct]
+    auth: AuthSettings = field(default_factory=AuthSettings)
 
 
 @dataclass(frozen=True)
@@ -111,6 +131,7 @@ def load(
     :raises SettingsError: with one line for the first key that is unknown or wrong.
     """
     environment = environment or {}
+    services, tables = tables, {AUTH: AuthSettings, **tables}
     classes: dict[str, type[msgspec.Struct]] = {"": DaemonSettings, **tables}
     values: dict[str, dict[str, Any]] = {table: {} for table in classes}
     for given in (
@@ -122,7 +143,8 @@ def load(
         values[given.table][given.key] = _checked(given, classes)
     return Settings(
         daemon=_built("", DaemonSettings, values[""]),
-        services={table: _built(table, tables[table], values[table]) for table in tables},
+        auth=_built(AUTH, AuthSettings, values[AUTH]),
+        services={table: _built(table, services[table], values[table]) for table in services},
     )
 
 
@@ -278,6 +300,8 @@ def to_toml(settings: Settings, descriptions: Mapping[str, str], *, commented: b
     :param commented: put ``#`` before each value, as in a file to start from.
     """
     lines = list(_table_lines(settings.daemon, commented))
+    lines += ["", "# Who may change something over HTTP.", f"[{AUTH}]"]
+    lines += _table_lines(settings.auth, commented)
     for name, table in settings.services.items():
         lines += ["", f"# {descriptions[name]}", f"[{name}]", *_table_lines(table, commented)]
     return "\n".join(lines) + "\n"

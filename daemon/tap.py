@@ -32,6 +32,7 @@ from daemon.settings import (
 )
 from daemon.settings_types import about
 from daemon.state import StateFolder
+from daemon.tokens import Tokens, TokensFileError
 
 USAGE = """
 Options:
@@ -68,7 +69,8 @@ class Options(usage.Options):
     """The flags of ``twistd tsdaemon``, checked down to the last setting.
 
     After :meth:`parseOptions`: ``settings`` holds the effective settings, ``chosen`` the plugins
-    of the services to start. Anything wrong is one line on stderr and exit status 2.
+    of the services to start, ``tokens`` the tokens that are accepted. Anything wrong is one line
+    on stderr and exit status 2.
 
     :param environment: the process's environment.
     """
@@ -85,6 +87,7 @@ class Options(usage.Options):
 
     settings: Settings
     chosen: dict[str, IServicePlugin]
+    tokens: Tokens
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         super().__init__()
@@ -121,7 +124,7 @@ class Options(usage.Options):
         fill_missing_descriptors()
         try:
             super().parseOptions(options)
-        except (usage.UsageError, SettingsError, PluginError) as error:
+        except (usage.UsageError, SettingsError, PluginError, TokensFileError) as error:
             sys.stderr.write(f"tsdaemon: {redact(str(error))}\n")
             raise SystemExit(2) from error
 
@@ -142,6 +145,9 @@ class Options(usage.Options):
         )
         self.chosen = self._choose(plugins)
         _check_endpoints(self.settings)
+        tokens_file = self.settings.auth.tokens_file
+        self.tokens = Tokens(Path(tokens_file) if tokens_file is not None else None)
+        self.tokens.load()
         if self["check"]:
             descriptions = {name: plugin.description for name, plugin in plugins.items()}
             sys.stdout.write(to_toml(self.settings, descriptions))
@@ -194,6 +200,7 @@ def makeService(options: Options, reactor: Any = None) -> Daemon:
         StateFolder(Path(chosen.daemon.state)),
         drain_timeout_s=chosen.daemon.drain_timeout,
         daemon_log=_log(chosen.daemon.log_format, twistd_flags(sys.argv)),
+        tokens=options.tokens,
     )
     for name, plugin in options.chosen.items():
         daemon.add(name, plugin.build(chosen.services[name], daemon.host(name)))

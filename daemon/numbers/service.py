@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Coroutine
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
-from twisted.internet.task import LoopingCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from daemon.numbers.ledger import Ledger
@@ -27,7 +20,9 @@ from daemon.numbers.protocol import NumberClient, NumberFactory, is_local
 from daemon.numbers.recorder import Outcome, Recorder
 from daemon.numbers.report import Tally
 from daemon.output import STDOUT, write
+from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
+from daemon.threads import OneThread
 
 SYNC_S: Final = 1.0
 """How often the disk is made to hold what was written."""
@@ -89,11 +84,11 @@ class NumberServer(Service):
         self._tally = Tally()
         self._number_log = NumberLog(Path(settings.log))
         self._places: Places[NumberClient] = Places(settings.clients)
-        self._writer = _one_thread("numbers-writer")
-        self._syncer = _one_thread("numbers-sync")
+        self._writer = OneThread(host.reactor, "numbers-writer")
+        self._syncer = OneThread(host.reactor, "numbers-sync")
         self._recorder: Recorder[NumberClient] = Recorder(
             host.reactor,
-            partial(deferToThreadPool, host.reactor, self._writer),
+            self._writer,
             Ledger(),
             self._number_log,
             on_outcome=self._recorded,
@@ -102,9 +97,8 @@ class NumberServer(Service):
         may_terminate = is_local if settings.terminate_from == "loopback" else _anyone
         self._port = host.listen(settings.listen, NumberFactory(self._places, self, may_terminate))
         self._report_interval_s = settings.report_interval
-        self._report_loop = self._loop(self._report)
-        self._sync_loop = self._loop(self._sync)
-        self._sync_ended: Deferred[Any] = Deferred()
+        self._reports = Periodic(host.reactor, self._report)
+        self._syncs = Periodic(host.reactor, self._sync)
         self._unsynced = False
         self._refusals = 0
 
@@ -123,8 +117,8 @@ class NumberServer(Service):
         self._writer.start()
         self._syncer.start()
         self._port.startService()
-        self._report_loop.start(self._report_interval_s, now=False)
-        self._sync_ended = self._sync_loop.start(SYNC_S, now=False)
+        self._reports.start(self._report_interval_s)
+        self._syncs.start(SYNC_S)
 
     def stopService(self) -> Deferred[None]:
         """Record what the clients have sent so far, and close everything."""
@@ -162,9 +156,8 @@ class NumberServer(Service):
         await self._port.stopService()
         self._end_clients()
         await self._recorder.flush()
-        self._report_loop.stop()
-        self._sync_loop.stop()
-        await self._sync_ended
+        await self._reports.stop()
+        await self._syncs.stop()
         await self._sync()
         self._number_log.close()
         for threads in (self._writer, self._syncer):
@@ -223,30 +216,11 @@ class NumberServer(Service):
             return
         self._unsynced = False
         try:
-            await deferToThreadPool(self._host.reactor, self._syncer, self._number_log.sync)
+            await self._syncer(self._number_log.sync)
         except OSError as error:
             # Nothing makes up for it: the system may have dropped what it could not store, and
             # would report success the next time.
             self._host.health.degrade("disk", f"{self._number_log} is not whole: {error}")
-
-    def _loop(self, work: Callable[[], Coroutine[Any, Any, None]]) -> LoopingCall:
-        """Give a loop that no failure of its work ends."""
-        loop = LoopingCall(self._once, work)
-        loop.clock = self._host.reactor
-        return loop
-
-    def _once(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Deferred[None]:
-        return Deferred.fromCoroutine(work()).addErrback(self._failed)
-
-    def _failed(self, failure: Failure) -> None:
-        self.log.failure("periodic work of the number server failed", failure)
-
-
-def _one_thread(name: str) -> ThreadPool:
-    """Give a pool of one thread, which cannot keep the process from ending."""
-    pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
-    pool.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
-    return pool
 
 
 def _anyone(_address: IAddress | None) -> bool:

@@ -1,0 +1,329 @@
+"""One connection: requests in, replies out in the same order."""
+
+from __future__ import annotations
+
+from collections import deque
+from http import HTTPStatus
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IHalfCloseableProtocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from daemon.http.deadlines import NEVER
+from daemon.http.head import Head
+from daemon.http.limits import Refused
+from daemon.http.outlet import Outlet, outlet
+from daemon.http.reader import Awaiting, Received, RequestReader
+from daemon.http.reply import CONTINUE, compose, compose_ordinary
+from daemon.http.request import Request
+
+if TYPE_CHECKING:
+    from daemon.http.server import KleinFactory
+
+_OK: Final = 200
+
+FLUSH_BYTES: Final = 64 * 1024
+"""Replies to pipelined requests are sent together, up to about this many bytes."""
+
+LINGER_S: Final = 2.0
+"""How long a connection is read, and what comes thrown away, after a reply that ends it early.
+
+Closing it at once would make the client's system throw the reply away (RFC 9112 section 9.6).
+"""
+
+HALF_CLOSED_S: Final = 5.0
+"""How long a client that has closed its side waits for its reply; it may be gone for good."""
+
+
+DRAIN_S: Final = 2.0
+"""How long, while the server stops, a client may take to read, or to finish a request."""
+
+
+@implementer(IHalfCloseableProtocol)
+class Connection(Protocol):
+    """Answers the requests of one client, one after another.
+
+    :param factory: the server.
+    :ivar deadline: when the client must have moved on; see :class:`daemon.http.deadlines.Bound`.
+    """
+
+    transport: Any
+
+    def __init__(self, factory: KleinFactory) -> None:
+        self.server = factory
+        self.deadline = inf
+        self.tick = NEVER
+        self._reader = RequestReader(factory.parse_head, factory.limits)
+        self._queue: deque[Received | Refused] = deque()
+        self._replies: list[bytes] = []
+        self._replies_bytes = 0
+        self._current: Request | None = None
+        self._result: Deferred[Any] | None = None
+        self._closing = False
+        self._half_closed = False
+        self._paused = False
+        self._quiet = False
+
+    @property
+    def idle(self) -> bool:
+        """Whether the next byte to come is the first of a request that can be answered at once."""
+        return (
+            self._current is None
+            and not self._queue
+            and self._reader.awaiting is Awaiting.REQUEST
+            and not self._out.blocked
+            and not self._closing
+            and not self._half_closed
+        )
+
+    # --- what the transport tells
+
+    def connectionMade(self) -> None:
+        """Join the server, or hear that there is no room."""
+        self._out: Outlet = outlet(self.transport, self._drained)
+        refused = self.server.join(self)
+        if refused is None:
+            self._settle(None)
+        else:
+            self._refuse(refused)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Tell the handler at work that nobody waits for it any more."""
+        self.server.leave(self)
+        self._closing = True
+        self._quiet = False
+        self._reader.stop()
+        self._queue.clear()
+        request, self._current = self._current, None
+        if request is not None:
+            request.end(reason)
+            if self._result is not None:
+                # As Klein does. Work that must survive the client is another Deferred.
+                self._result.cancel()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take bytes, and answer what is whole."""
+        if self._quiet:
+            head = self.server.remembered_head(data)
+            if head is not None and head.length == 0:
+                self._answer_at_once(head, b"")
+                return
+        reader = self._reader
+        before = reader.awaiting
+        if before is Awaiting.NOTHING:
+            return
+        received = reader.feed(data)
+        if self._quiet and len(received) == 1 and reader.awaiting is Awaiting.REQUEST:
+            request = received[0]
+            if isinstance(request, Received):
+                self._answer_at_once(*request)
+                return
+        self._queue.extend(received)
+        self._advance()
+        self._settle(before)
+
+    def readConnectionLost(self) -> None:
+        """Answer what was asked, then close: the client may have closed its side only."""
+        self._half_closed = True
+        self._quiet = False
+        if self._reader.awaiting is not Awaiting.NOTHING:
+            self._reader.stop()
+        if self._current is None and not self._queue and not self._out.blocked:
+            self._close()
+        else:
+            self._must_move_within(HALF_CLOSED_S)
+
+    def writeConnectionLost(self) -> None:
+        """Learn that our own half-close is done."""
+
+    # --- what the server tells
+
+    def overdue(self) -> None:
+        """Act on a deadline that has passed."""
+        awaiting = self._reader.awaiting
+        if self._closing or self._half_closed or self._out.blocked:
+            self.transport.abortConnection()
+        elif awaiting is Awaiting.REQUEST:
+            self._close()
+        elif self.server.draining:
+            self._refuse(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping"))
+        else:
+            late = "header" if awaiting is Awaiting.HEAD else "body"
+            self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, f"the {late} did not come in time"))
+
+    def drain(self) -> None:
+        """End the connection as soon as it owes no reply."""
+        if self.idle:
+            self._close()
+        elif self._current is None:
+            # The client has to read, or to send the rest of a request.
+            self._must_move_within(DRAIN_S)
+
+    # --- requests and replies
+
+    def _advance(self) -> None:
+        """Answer what waits, as far as it can be answered now."""
+        queue = self._queue
+        while queue and self._current is None and not self._closing and not self._out.blocked:
+            item = queue.popleft()
+            if isinstance(item, Refused):
+                self._reply_refusal(item)
+            else:
+                self._answer(*item)
+            if self._replies_bytes > FLUSH_BYTES:
+                self._send()
+        if self._current is None and self._reader.wants_continue and not queue:
+            self._reader.continue_sent()
+            self._replies.append(CONTINUE)
+        self._send()
+        self._pause_or_resume()
+
+    def _answer_at_once(self, head: Head, body: bytes) -> None:
+        """Answer in as few steps as there can be: this is what most requests come to."""
+        server = self.server
+        request = Request(head, body, self)
+        result = server.routes.handle(request)
+        if (
+            type(result) is bytes
+            and head.ordinary
+            and request.code == _OK
+            and request.written is None
+            and request.headers_to_send is None
+            and not server.draining
+        ):
+            self._out.write(compose_ordinary(request, result, server.ok_start))
+            self.deadline = server.idle_deadline
+            if not self._out.blocked:
+                return
+        else:
+            self._take_result(request, result)
+        self._advance()
+        self._settle(None)
+
+    def _answer(self, head: Head, body: bytes) -> None:
+        """Run the handler of one request."""
+        request = Request(head, body, self)
+        self._take_result(request, self.server.routes.handle(request))
+
+    def _take_result(self, request: Request, result: bytes | Deferred[bytes]) -> None:
+        if isinstance(result, Deferred):
+            self._current = request
+            self._result = result
+            request.when_finished(self._finished_early)
+            result.addCallback(self._answered, request)
+        else:
+            self._reply(request, result)
+
+    def _answered(self, body: bytes, request: Request) -> None:
+        """Go on: the handler has done its work."""
+        if self._current is not request:
+            return
+        self._reply(request, body)
+        self._advance()
+        self._settle(None)
+
+    def _finished_early(self, request: Request) -> None:
+        """Go on: the handler has called ``request.finish()`` itself."""
+        self._answered(b"", request)
+
+    def _reply(self, request: Request, body: bytes) -> None:
+        self._current = self._result = None
+        keep_alive = request.head.keep_alive and not self.server.draining
+        self._put(compose(request, body, self.server.date_line, keep_alive=keep_alive))
+        request.end()
+        if not keep_alive:
+            self._end(linger=bool(self._queue))
+
+    def _reply_refusal(self, refused: Refused) -> None:
+        self._put(self.server.refusal(refused))
+        self._end(linger=True)
+
+    def _refuse(self, refused: Refused) -> None:
+        """Refuse what is under way, after the replies to what came before it."""
+        refused.to_head = self._reader.is_head
+        self._reader.stop()
+        self._queue.append(refused)
+        self._advance()
+
+    def _put(self, reply: bytes) -> None:
+        self._replies.append(reply)
+        self._replies_bytes += len(reply)
+
+    def _send(self) -> None:
+        replies = self._replies
+        if replies:
+            self._out.write(replies[0] if len(replies) == 1 else b"".join(replies))
+            self._replies = []
+            self._replies_bytes = 0
+
+    # --- the end, and the time until then
+
+    def _end(self, *, linger: bool) -> None:
+        """Send what is there, and close."""
+        self._send()
+        self._closing = True
+        self._reader.stop()
+        self._queue.clear()
+        if linger and not self._half_closed and self._out.half_close():
+            self._must_move_within(self._reading_time_s if self._out.blocked else LINGER_S)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self._closing = True
+        self._quiet = False
+        self._out.close()
+        self._must_move_within(self._reading_time_s)
+
+    @property
+    def _reading_time_s(self) -> float:
+        """How long the client may take to read its replies."""
+        return DRAIN_S if self.server.draining else self.server.limits.idle_s
+
+    def _drained(self) -> None:
+        """Go on: the client has read what waited for it."""
+        self._advance()
+        self._settle(None)
+
+    def _pause_or_resume(self) -> None:
+        """Read on only when all that was read is on its way to be answered."""
+        pause = bool(self._queue) or (self._out.blocked and not self._closing)
+        if pause != self._paused and not self._half_closed:
+            self._paused = pause
+            if pause:
+                self.transport.pauseProducing()
+            else:
+                self.transport.resumeProducing()
+
+    def _settle(self, before: Awaiting | None) -> None:
+        """Give the client the time that is right for what it has to do next.
+
+        :param before: what was awaited before bytes came; None when no bytes came.
+        """
+        awaiting = self._reader.awaiting
+        self._quiet = self.idle
+        if self._closing:
+            return
+        if self._half_closed:
+            if self._current is None and not self._queue and not self._out.blocked:
+                self._close()
+        elif self._out.blocked:
+            self._must_move_within(self._reading_time_s)
+        elif self._current is not None:
+            self.deadline = inf
+        elif awaiting is Awaiting.REQUEST:
+            self.deadline = self.server.idle_deadline
+            if self.tick == NEVER:
+                self.server.deadlines.watch(self)
+        elif awaiting is Awaiting.BODY:
+            self._must_move_within(self.server.limits.body_s)
+        elif awaiting is not before:
+            self._must_move_within(self.server.limits.header_s)
+
+    def _must_move_within(self, seconds: float) -> None:
+        self.deadline = self.server.clock.seconds() + seconds
+        self.server.deadlines.watch(self)

@@ -1,0 +1,104 @@
+"""One timer for any number of deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+TICK_S: Final = 0.5
+"""How often the timer looks; a deadline is noticed this much late at most."""
+
+NEVER: Final = 2**63
+"""The tick of what nobody looks at."""
+
+
+class Bound(Protocol):
+    """Something that must have moved on by its deadline.
+
+    :ivar deadline: when, in seconds of the clock; :data:`math.inf` for never. May be put off at
+        any time without telling anyone, which makes it cheap: that is what happens all the time.
+    :ivar tick: belongs to :class:`Deadlines`: when it is looked at; :data:`NEVER` to begin with.
+    """
+
+    deadline: float
+    tick: int
+
+    def overdue(self) -> None:
+        """The deadline has passed."""
+
+
+class Deadlines:
+    """Looks at each thing when its deadline could have passed.
+
+    Things are kept in one set for each tick. Who has put off its deadline meanwhile is kept for
+    the later tick: so a busy connection costs one look each time its idle time would have been
+    over, and an idle one the same.
+
+    :param clock: schedules, and tells the time.
+    :param on_tick: told the time at the start and at each tick. Who puts a deadline off very often
+        can go by this time: asking the clock costs more, and a tick more or less is no matter.
+    """
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime, on_tick: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._on_tick = on_tick
+        self._due: dict[int, set[Bound]] = {}
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+        self._looked = 0
+
+    def start(self) -> None:
+        """Begin to look."""
+        now = self._clock.seconds()
+        self._on_tick(now)
+        self._looked = int(now / TICK_S)
+        self._loop.start(TICK_S, now=False)
+
+    def stop(self) -> None:
+        """Look no longer."""
+        if self._loop.running:
+            self._loop.stop()
+
+    def watch(self, thing: Bound) -> None:
+        """Have a thing looked at; needed when it was not, or its deadline is earlier now."""
+        tick = max(int(thing.deadline / TICK_S), self._looked) + 1
+        if tick < thing.tick:
+            self.forget(thing)
+            thing.tick = tick
+            self._due.setdefault(tick, set()).add(thing)
+
+    def forget(self, thing: Bound) -> None:
+        """Do not look at a thing any more."""
+        things = self._due.get(thing.tick)
+        if things is not None:
+            things.discard(thing)
+        thing.tick = NEVER
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        self._on_tick(now)
+        latest = int(now / TICK_S)
+        for tick in range(self._looked + 1, latest + 1):
+            self._looked = tick
+            for thing in self._due.pop(tick, ()):
+                thing.tick = NEVER
+                self._look_at(thing, now)
+
+    def _look_at(self, thing: Bound, now: float) -> None:
+        if thing.deadline > now:
+            if thing.deadline < inf:
+                self.watch(thing)
+            return
+        thing.deadline = inf
+        try:
+            thing.overdue()
+        except Exception:  # noqa: BLE001
+            # One thing's failure must not end the timer of all others.
+            self.log.failure("a deadline could not be kept")

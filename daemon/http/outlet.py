@@ -1,0 +1,130 @@
+"""The way out of a connection: at once where the socket takes it, and never without bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import IPullProducer, IPushProducer
+from zope.interface import implementer
+
+
+@implementer(IPullProducer)
+class SocketOutlet:
+    """Writes to a socket of Twisted's, for which the reactor need not be asked first.
+
+    :meth:`twisted.internet.abstract.FileDescriptor.write` waits for the reactor to say that the
+    socket is writable, which costs two more system calls for each reply.
+
+    :param transport: the connection's.
+    :param on_drained: told when all is sent after :attr:`blocked` was True.
+    :ivar blocked: the socket is full; what is written now stays in memory.
+    """
+
+    __slots__ = ("_half_close", "_on_drained", "_send", "_transport", "blocked")
+
+    def __init__(self, transport: Any, on_drained: Callable[[], None]) -> None:
+        self._transport = transport
+        self._send = transport.getHandle().send
+        self._on_drained = on_drained
+        self._half_close = False
+        self.blocked = False
+
+    def write(self, data: bytes) -> None:
+        """Send, and keep what the socket does not take."""
+        if self.blocked:
+            self._transport.write(data)
+            return
+        try:
+            sent = self._send(data)
+        except OSError:
+            # Full, or broken: the reactor will meet the error again, and end the connection.
+            sent = 0
+        if sent == len(data):
+            return
+        # A pull producer is asked for more when the buffer is empty; it is asked at once, too.
+        self._transport.registerProducer(self, False)
+        self.blocked = True
+        self._transport.write(data[sent:])
+
+    def resumeProducing(self) -> None:
+        """Learn that the buffer is empty."""
+        if self.blocked:
+            self.blocked = False
+            self._transport.unregisterProducer()
+            if self._half_close:
+                self._transport.loseWriteConnection()
+            self._on_drained()
+
+    def stopProducing(self) -> None:
+        """Learn that the connection is gone; so does the protocol."""
+
+    def half_close(self) -> bool:
+        """Close our side only, once all is sent; False where that cannot be done."""
+        self._half_close = True
+        if not self.blocked:
+            self._transport.loseWriteConnection()
+        return True
+
+    def close(self) -> None:
+        """Close the connection, once all is sent."""
+        self._transport.loseConnection()
+
+
+@implementer(IPushProducer)
+class BufferedOutlet:
+    """Writes to any other transport, such as one for TLS, which says when it holds too much.
+
+    :param transport: the connection's.
+    :param on_drained: told when there is room again after :attr:`blocked` was True.
+    :ivar blocked: the transport holds too much.
+    """
+
+    __slots__ = ("_closing", "_on_drained", "_transport", "blocked", "write")
+
+    def __init__(self, transport: Any, on_drained: Callable[[], None]) -> None:
+        self._transport = transport
+        self._on_drained = on_drained
+        self._closing = False
+        self.blocked = False
+        self.write: Callable[[bytes], None] = transport.write
+        transport.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        """Learn that the transport holds too much."""
+        self.blocked = True
+
+    def resumeProducing(self) -> None:
+        """Learn that there is room again."""
+        if self.blocked:
+            self.blocked = False
+            self._on_drained()
+
+    def stopProducing(self) -> None:
+        """Learn that the connection is gone; so does the protocol."""
+
+    def half_close(self) -> bool:
+        """Close our side only, once all is sent; False where that cannot be done."""
+        return False
+
+    def close(self) -> None:
+        """Close the connection, once all is sent; no transport does while it has a producer."""
+        if not self._closing:
+            self._closing = True
+            self._transport.unregisterProducer()
+            self._transport.loseConnection()
+
+
+Outlet = SocketOutlet | BufferedOutlet
+
+
+def outlet(transport: Any, on_drained: Callable[[], None]) -> Outlet:
+    """Give the way out that suits a transport.
+
+    Asking for a method would not do: wrappers, those of TLS among them, pass all attributes of
+    the socket below them on, and what is written to that goes out in the clear.
+    """
+    if isinstance(transport, tcp.Connection) and not transport.TLS:
+        return SocketOutlet(transport, on_drained)
+    return BufferedOutlet(transport, on_drained)

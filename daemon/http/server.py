@@ -1,0 +1,184 @@
+"""An HTTP/1.1 server for Klein applications: llhttp reads, Klein's handlers answer.
+
+Serve an application with it instead of ``twisted.web.server.Site(app.resource())``::
+
+    endpoint.listen(KleinFactory(app, reactor))
+
+The replies are the same; docs/http.rst lists where they are not, and why.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Factory
+from twisted.internet.task import LoopingCall
+
+from daemon.http.connection import Connection
+from daemon.http.deadlines import TICK_S, Deadlines
+from daemon.http.head import Head, parse
+from daemon.http.limits import Limits, Refused, RenderRefusal, plain_text
+from daemon.http.reply import compose_refusal, date_line, status_line
+from daemon.http.routes import Routes
+
+REMEMBERED_HEADS: Final = 1024
+REMEMBERED_BYTES: Final = 1024
+"""So many heads are remembered, of so many bytes at most: some 3 MB."""
+
+OVERFLOW: Final = 256
+"""So many connections beyond the limit hear why they are refused; more are just closed."""
+
+RETRY_AFTER: Final = (b"Retry-After", b"1")
+
+
+class KleinFactory(Factory):
+    """Serves a Klein application.
+
+    :param app: the application, bound to its instance if it is an attribute of a class.
+    :param clock: schedules (:class:`twisted.internet.interfaces.IReactorTime`).
+    :param limits: what clients may ask for.
+    :param render_refusal: gives the media type and body of replies that the server makes itself:
+        to requests that do not reach the application, and to handlers that fail.
+    :param now: the time of day in seconds since the epoch, for ``Date``.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        app: Klein,
+        clock: Any,
+        *,
+        limits: Limits = Limits(),  # noqa: B008  # it is frozen
+        render_refusal: RenderRefusal = plain_text,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
+        self.limits = limits
+        self.routes = Routes(app, render_refusal)
+        self.deadlines = Deadlines(clock, self._set_idle_deadline)
+        self.idle_deadline = 0.0
+        self.draining = False
+        self.date_line = self.ok_start = b""
+        self._render_refusal = render_refusal
+        self._now = now
+        self._connections: set[Connection] = set()
+        self._heads: dict[bytes, Head] = {}
+        self.remembered_head = self._heads.get
+        self._when_empty: list[Deferred[None]] = []
+        self._date_loop = LoopingCall(self._set_date)
+        self._date_loop.clock = clock
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    def startFactory(self) -> None:
+        """Begin to keep time; Twisted calls this when a port listens."""
+        self.deadlines.start()
+        self._date_loop.start(1.0)
+
+    def stopFactory(self) -> None:
+        """Keep time no longer; Twisted calls this when no port listens any more.
+
+        Connections may be open still: while they are, :meth:`drain` keeps it going.
+        """
+        if not self._connections:
+            self._stop_timers()
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002  # Twisted's
+        """Give the protocol of a new connection."""
+        return Connection(self)
+
+    def drain(self) -> Deferred[None]:
+        """End every connection as soon as it owes no reply; fires when none is left.
+
+        Call it when no port listens any more. From now on every reply ends its connection. What
+        clients had sent before is still answered: connections that seem idle are closed only
+        after the reactor has read everything that had arrived.
+        """
+        if not self.draining:
+            self.draining = True
+            self.clock.callLater(0, self.clock.callLater, 0, self._drain_connections)
+        empty: Deferred[None] = Deferred()
+        self._when_empty.append(empty)
+        return empty
+
+    # --- for connections
+
+    def parse_head(self, data: bytes) -> Head:
+        """Read a head, or remember what it read as: clients send the same ones over and over.
+
+        Heads that hold credentials are not kept in memory.
+
+        :raises Refused: it is malformed, or asks for what the server does not do.
+        """
+        head = self._heads.get(data)
+        if head is None:
+            head = parse(data, self.limits)
+            if head.method == b"CONNECT":
+                allow = self.routes.allowed().encode()
+                raise Refused(
+                    HTTPStatus.METHOD_NOT_ALLOWED, "this is no proxy", ((b"Allow", allow),)
+                )
+            if len(data) <= REMEMBERED_BYTES and not head.secret:
+                if len(self._heads) >= REMEMBERED_HEADS:
+                    self._heads.clear()
+                self._heads[data] = head
+        return head
+
+    def refusal(self, refused: Refused) -> bytes:
+        """Give the reply to what does not reach the application."""
+        media_type, body = self._render_refusal(refused.status, refused.why)
+        return compose_refusal(refused, media_type, body, self.date_line)
+
+    def join(self, connection: Connection) -> Refused | None:
+        """Take a connection in; gives the reason when there is no room for it."""
+        self._connections.add(connection)
+        over = len(self._connections) - self.limits.connections
+        if over <= 0:
+            return None
+        if over > OVERFLOW:
+            connection.transport.abortConnection()
+        return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (RETRY_AFTER,))
+
+    def leave(self, connection: Connection) -> None:
+        """Let a connection go."""
+        self._connections.discard(connection)
+        self.deadlines.forget(connection)
+        if self.draining:
+            self._end_drain_when_empty()
+
+    # --- inside
+
+    def _set_idle_deadline(self, now_s: float) -> None:
+        self.idle_deadline = now_s + self.limits.idle_s + TICK_S
+
+    def _set_date(self) -> None:
+        self.date_line = date_line(self._now())
+        self.ok_start = status_line(HTTPStatus.OK) + self.date_line
+
+    def _stop_timers(self) -> None:
+        self.deadlines.stop()
+        if self._date_loop.running:
+            self._date_loop.stop()
+
+    def _drain_connections(self) -> None:
+        for connection in list(self._connections):
+            connection.drain()
+        self._end_drain_when_empty()
+
+    def _end_drain_when_empty(self) -> None:
+        if self._connections:
+            return
+        self._stop_timers()
+        waiters, self._when_empty = self._when_empty, []
+        for waiter in waiters:
+            waiter.callback(None)

@@ -1,0 +1,176 @@
+"""What the HTTP services share: their settings, their port, and how it stops."""
+
+from __future__ import annotations
+
+import ipaddress
+import resource
+from typing import Annotated, Final
+
+import msgspec
+from klein import Klein
+from msgspec import Meta
+from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+
+from daemon.http.limits import Limits, RenderRefusal
+from daemon.http.server import KleinFactory
+from daemon.plugin import Host
+
+Listen = Annotated[str, Meta(description="Where the service listens.", extra={"endpoint": True})]
+
+_OTHER_DESCRIPTORS: Final = 64
+"""Files and sockets of the process that are no connections, about."""
+
+
+class HTTPSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that every HTTP service has: what it puts up with (see ``Limits``)."""
+
+    listen: Listen = ""
+    max_connections: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="How many connections may be open at once.")
+    ] = 10_000
+    max_body: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**30,
+            description="The largest body of a request.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 64 * 1024
+    max_header: Annotated[
+        int,
+        Meta(
+            ge=256,
+            le=2**20,
+            description="The largest header of a request.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 16 * 1024
+    max_header_fields: Annotated[
+        int, Meta(ge=1, le=10_000, description="How many fields a header may have.")
+    ] = 100
+    max_target: Annotated[
+        int,
+        Meta(ge=16, le=2**20, description="The longest request target.", extra={"unit": "bytes"}),
+    ] = 8 * 1024
+    header_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="From the first byte of a request to the end of its header.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 10.0
+    body_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="How long a body under way may stand still.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 30.0
+    idle_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="How long a connection may be silent between requests.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 120.0
+
+    def limits(self) -> Limits:
+        """Give these settings as the HTTP server takes them."""
+        return Limits(
+            header_fields=self.max_header_fields,
+            header_bytes=self.max_header,
+            target_bytes=self.max_target,
+            body_bytes=self.max_body,
+            header_s=self.header_timeout,
+            body_s=self.body_timeout,
+            idle_s=self.idle_timeout,
+            connections=self.max_connections,
+        )
+
+
+class WebPort(Service):
+    """Serves a Klein application on an endpoint.
+
+    :param app: the application.
+    :param settings: where it listens and what it puts up with.
+    :param host: what the daemon gives to a service.
+    :param render: what its errors look like.
+    :param changes_something: whether some of its requests need a token, if tokens are in use.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        app: Klein,
+        settings: HTTPSettings,
+        host: Host,
+        render: RenderRefusal,
+        *,
+        changes_something: bool,
+    ) -> None:
+        self.factory = KleinFactory(
+            app, host.reactor, limits=settings.limits(), render_refusal=render
+        )
+        self._port = host.listen(settings.listen, self.factory)
+        self._settings = settings
+        self._open_to_all = changes_something and not host.tokens.needed
+
+    def privilegedStartService(self) -> None:
+        """Bind the port.
+
+        :raises StartError: it is taken, or cannot be.
+        """
+        super().privilegedStartService()
+        self._port.privilegedStartService()
+
+    def startService(self) -> None:
+        """Serve."""
+        super().startService()
+        self._port.startService()
+        if self._open_to_all and not all(map(is_local, self._port.addresses)):
+            self.log.warn(
+                "{listen} can be reached from other machines, and no tokens are asked for"
+                " (auth.tokens_file): anyone there can change what is stored",
+                listen=self._settings.listen,
+            )
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if self._settings.max_connections + _OTHER_DESCRIPTORS > descriptors:
+            self.log.warn(
+                "{connections} connections are allowed on {listen}, but the process may open"
+                " {descriptors} files only (ulimit -n)",
+                connections=self._settings.max_connections,
+                listen=self._settings.listen,
+                descriptors=descriptors,
+            )
+
+    def stopService(self) -> Deferred[None]:
+        """Listen no longer, answer what was asked, and close every connection."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    def unfinished(self) -> str:
+        """Say whose replies are outstanding."""
+        return f"the replies to {self.factory.connections} connections"
+
+    async def _stop(self) -> None:
+        await self._port.stopService()
+        await self.factory.drain()
+
+
+def is_local(address: IAddress) -> bool:
+    """Whether only this machine can reach an address: loopback, or a unix socket."""
+    if isinstance(address, IPv4Address | IPv6Address):
+        return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
+    return True

@@ -24,8 +24,6 @@ from daemon.http.request import Request
 if TYPE_CHECKING:
     from daemon.http.server import KleinFactory
 
-_OK: Final = 200
-
 FLUSH_BYTES: Final = 64 * 1024
 """Replies to pipelined requests are sent together, up to about this many bytes."""
 
@@ -122,6 +120,8 @@ class Connection(Protocol):
             if isinstance(request, Received):
                 self._answer_at_once(*request)
                 return
+        if not received and reader.awaiting is before is Awaiting.REQUEST:
+            return  # Empty lines, which are no reason to wait any longer for a request.
         self._queue.extend(received)
         self._advance()
         self._settle(before)
@@ -190,12 +190,15 @@ class Connection(Protocol):
         if (
             type(result) is bytes
             and head.ordinary
-            and request.code == _OK
             and request.written is None
             and request.headers_to_send is None
             and not server.draining
         ):
-            self._out.write(compose_ordinary(request, result, server.ok_start))
+            start = server.reply_starts.get(request.code)
+            if start is None or request.phrase is not None:
+                start = server.reply_start(request)
+            self._out.write(compose_ordinary(request, result, start))
+            request.end()
             self.deadline = server.idle_deadline
             if not self._out.blocked:
                 return

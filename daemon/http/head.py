@@ -164,18 +164,19 @@ def check_size(data: bytes | bytearray, limits: Limits) -> None:
 
 
 _BARE_END: Final = re.compile(rb"(?<!\r)\n|\r[^\n]")
-_LINE_SO_FAR: Final = re.compile(_TOKEN + rb"*+(?: |$)")
+_LINE_SO_FAR: Final = re.compile(_TOKEN + rb"++(?: |\Z)")
 
 
-def check_unfinished(data: bytes | bytearray, limits: Limits) -> None:
+def check_unfinished(data: bytes | bytearray, limits: Limits, checked: int = 0) -> None:
     """Refuse at once what cannot become a head, however it goes on.
 
     Who ends lines with CR or LF alone, or speaks TLS, should not have to wait for a timeout.
 
     :param data: the bytes so far, without :data:`END`.
+    :param checked: so many of them were there at the last check.
     :raises Refused: it cannot.
     """
-    if _BARE_END.search(data) or not _LINE_SO_FAR.match(data):
+    if _BARE_END.search(data, max(0, checked - 1)) or not _LINE_SO_FAR.match(data):
         raise Refused(HTTPStatus.BAD_REQUEST, "malformed request")
     check_size(data, limits)
 
@@ -274,7 +275,7 @@ def _check_target(head: Head) -> None:
 def _check_framing(head: Head, limits: Limits) -> None:
     """Section 6: how long the body is. llhttp has refused both fields, and either one twice."""
     if b"transfer-encoding" in head.values:
-        _check_codings(_members(head.all(b"transfer-encoding")))
+        _check_codings(head.all(b"transfer-encoding"))
         if head.is_1_0:
             raise Refused(HTTPStatus.BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding")
         head.length = None
@@ -282,10 +283,11 @@ def _check_framing(head: Head, limits: Limits) -> None:
         raise too_large(limits)
 
 
-def _check_codings(codings: list[bytes]) -> None:
-    if codings == [b"chunked"]:
+def _check_codings(values: list[bytes]) -> None:
+    if len(values) == 1 and values[0].lower() == b"chunked":
         return
-    if codings[-1:] == [b"chunked"] and codings.count(b"chunked") == 1:
+    codings = _members(values)
+    if len(codings) > 1 and b"chunked" not in codings[:-1] and codings[-1] == b"chunked":
         raise Refused(HTTPStatus.NOT_IMPLEMENTED, "no transfer coding but chunked")
     raise Refused(HTTPStatus.BAD_REQUEST, "chunked must be the last transfer coding")
 

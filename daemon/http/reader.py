@@ -41,7 +41,7 @@ class RequestReader:
     :ivar awaiting: what has to come next.
     """
 
-    __slots__ = ("_body", "_buffer", "_head", "_limits", "_parse", "_told", "awaiting")
+    __slots__ = ("_body", "_buffer", "_checked", "_head", "_limits", "_parse", "_told", "awaiting")
 
     def __init__(self, parse: ParseHead, limits: Limits) -> None:
         self._parse = parse
@@ -50,6 +50,7 @@ class RequestReader:
         self._head: Head | None = None
         self._body: ChunkedBody | None = None
         self._told = False
+        self._checked = 0
         self.awaiting = Awaiting.REQUEST
 
     @property
@@ -77,24 +78,11 @@ class RequestReader:
 
     def feed(self, data: bytes) -> list[Received | Refused]:
         """Take bytes; give the requests that are whole now, a refusal last if there is one."""
-        found: list[Received | Refused] = []
-        if (
-            self.awaiting is Awaiting.REQUEST
-            and data.find(END) == len(data) - len(END)
-            and not data.startswith(_LINE_END)
-        ):
-            # Most reads are one request without a body: nothing need be kept.
-            try:
-                head = self._parse(data)
-            except Refused as refused:
-                refused.to_head = data.startswith(_HEAD)
-                self.stop()
-                return [refused]
-            if head.length == 0:
-                return [Received(head, b"")]
-            self._begin(head)
-            self.awaiting = Awaiting.BODY
-            return found
+        if self.awaiting is Awaiting.REQUEST:
+            found = self._feed_whole(data)
+            if found is not None:
+                return found
+        found = []
         self._buffer += data
         try:
             while self.awaiting is not Awaiting.NOTHING:
@@ -114,6 +102,24 @@ class RequestReader:
         self._head = self._body = None
         self.awaiting = Awaiting.NOTHING
 
+    def _feed_whole(self, data: bytes) -> list[Received | Refused] | None:
+        """Take what most reads are: one request, whole. Nothing of it need be kept.
+
+        :returns: None when it is anything else.
+        """
+        end = data.find(END) + len(END)
+        if end < len(END) or data.startswith(_LINE_END):
+            return None
+        try:
+            head = self._parse(data[:end])
+        except Refused as refused:
+            refused.to_head = data.startswith(_HEAD)
+            self.stop()
+            return [refused]
+        if head.length is None or end + head.length != len(data):
+            return None
+        return [Received(head, data[end:])]
+
     def _next(self) -> Received | None:
         head = self._head or self._next_head()
         if head is None:
@@ -130,23 +136,21 @@ class RequestReader:
         buffer = self._buffer
         while buffer.startswith(_LINE_END):  # RFC 9112 section 2.2: before a request line
             del buffer[: len(_LINE_END)]
-        end = buffer.find(END)
+        end = buffer.find(END, max(0, self._checked - len(END)))
         if end < 0:
             if buffer and buffer != b"\r":
-                check_unfinished(buffer, self._limits)
+                check_unfinished(buffer, self._limits, self._checked)
+            self._checked = len(buffer)
             self.awaiting = Awaiting.HEAD if buffer else self.awaiting
             return None
         end += len(END)
-        head = self._parse(bytes(buffer[:end]))
-        del buffer[:end]
-        self._begin(head)
-        return head
-
-    def _begin(self, head: Head) -> None:
-        self._head = head
+        self._head = self._parse(bytes(buffer[:end]))
         self._told = False
-        if head.length is None:
+        self._checked = 0
+        del buffer[:end]
+        if self._head.length is None:
             self._body = ChunkedBody(self._limits)
+        return self._head
 
     def _next_body(self, head: Head) -> bytes | None:
         if self._body is not None:

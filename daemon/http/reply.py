@@ -16,7 +16,10 @@ _STATUS_LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
 
-_WITHOUT_BODY: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_WITHOUT_BODY: Final = frozenset({204, 304})
+
+_DEFAULT_TYPE: Final = b"Content-Type: text/html\r\n"
+"""What twisted.web says of a body when its handler does not."""
 
 
 def date_line(now_s: float) -> bytes:
@@ -58,7 +61,7 @@ def compose(request: Request, body: bytes, date: bytes, *, keep_alive: bool) -> 
         body = b""
     else:
         if body and not has_type:
-            lines.append(b"Content-Type: text/html\r\n")  # as twisted.web does
+            lines.append(_DEFAULT_TYPE)
         lines.append(b"Content-Length: %d\r\n" % len(body))
     if not keep_alive:
         lines.append(b"Connection: close\r\n")
@@ -74,12 +77,17 @@ _LINE: Final = attrgetter("line")
 
 
 def compose_ordinary(request: Request, body: bytes, start: bytes) -> bytes:
-    """Put the usual reply together: status 200, keep-alive, HTTP/1.1, a type; no HEAD.
+    """Put the usual reply together: keep-alive, HTTP/1.1, no HEAD, fields by ``setHeader`` only.
 
     :param start: the status line and the date, which are the same for a second.
     """
+    fields = request.reply_fields
+    lines = b"".join(map(_LINE, fields.values()))
+    if request.code in _WITHOUT_BODY:
+        return b"".join((start, lines, b"\r\n"))
     length = len(body)
-    lines = b"".join(map(_LINE, request.reply_fields.values()))
+    if length and b"content-type" not in fields:
+        lines += _DEFAULT_TYPE
     known = length < len(_LENGTHS)
     end = _LENGTHS[length] if known else b"Content-Length: %d\r\n\r\n" % length
     return b"".join((start, lines, end, body))

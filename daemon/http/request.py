@@ -228,8 +228,10 @@ class Request:
     def end(self, failure: Failure | None = None) -> None:
         """Tell those who wait that the reply is sent, or why it cannot be."""
         self.finished = True
+        if self._waiters is None:
+            return
         waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
+        for waiter in waiters:
             if failure is None:
                 waiter.callback(None)
             else:

@@ -25,6 +25,7 @@ from daemon.http.deadlines import TICK_S, Deadlines
 from daemon.http.head import Head, parse
 from daemon.http.limits import Limits, Refused, RenderRefusal, plain_text
 from daemon.http.reply import compose_refusal, date_line, status_line
+from daemon.http.request import Request
 from daemon.http.routes import Routes
 
 REMEMBERED_HEADS: Final = 1024
@@ -65,7 +66,8 @@ class KleinFactory(Factory):
         self.deadlines = Deadlines(clock, self._set_idle_deadline)
         self.idle_deadline = 0.0
         self.draining = False
-        self.date_line = self.ok_start = b""
+        self.date_line = b""
+        self.reply_starts: dict[int, bytes] = {}
         self._render_refusal = render_refusal
         self._now = now
         self._connections: set[Connection] = set()
@@ -134,6 +136,16 @@ class KleinFactory(Factory):
                 self._heads[data] = head
         return head
 
+    def reply_start(self, request: Request) -> bytes:
+        """Give the status line and the date of a reply; :attr:`reply_starts` keeps the usual ones.
+
+        They are made anew every second.
+        """
+        start = status_line(request.code, request.phrase) + self.date_line
+        if request.phrase is None:
+            self.reply_starts[request.code] = start
+        return start
+
     def refusal(self, refused: Refused) -> bytes:
         """Give the reply to what does not reach the application."""
         media_type, body = self._render_refusal(refused.status, refused.why)
@@ -163,7 +175,7 @@ class KleinFactory(Factory):
 
     def _set_date(self) -> None:
         self.date_line = date_line(self._now())
-        self.ok_start = status_line(HTTPStatus.OK) + self.date_line
+        self.reply_starts.clear()
 
     def _stop_timers(self) -> None:
         self.deadlines.stop()

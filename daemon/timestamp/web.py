@@ -31,6 +31,7 @@ from daemon.tokens import NotAuthorizedError, Tokens
 
 MEDIA_TYPE: Final = b"text/plain; charset=utf-8"
 
+_NO_CONTENT: Final = 204
 _CHARSETS: Final = frozenset({"ascii", "us-ascii", "utf-8", "utf8"})
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
@@ -220,6 +221,6 @@ def _revision(stored: Stored | None) -> str | None:
 
 
 def _written(stored: Stored, request: IRequest) -> bytes:
-    request.setResponseCode(HTTPStatus.NO_CONTENT.value)
+    request.setResponseCode(_NO_CONTENT)
     request.setHeader(b"ETag", stored.etag)
     return b""

@@ -1,0 +1,1 @@
+"""How values get to disk and stay there. Knows no service."""

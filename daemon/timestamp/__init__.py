@@ -1,0 +1,1 @@
+"""The timestamp server: stores one Unix timestamp, and reads it back."""

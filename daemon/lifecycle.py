@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -107,6 +108,7 @@ class Daemon(MultiService):
 
     def privilegedStartService(self) -> None:
         """Bind all ports, before any file is opened."""
+        _raise_limit_of_open_files()
         for service in self:
             with self._starting(service):
                 service.privilegedStartService()
@@ -234,6 +236,12 @@ class Daemon(MultiService):
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
+
+
+def _raise_limit_of_open_files() -> None:
+    """Allow as many connections as the system does; 1024 are few, and only select() needs that."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _without_traceback(

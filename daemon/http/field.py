@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 _REMEMBERED: Final = 1024
 _REMEMBERED_BYTES: Final = 128
@@ -38,44 +38,35 @@ _NAMES: Final = {
 """How names are usually written; any other goes out as its handler wrote it."""
 
 
-class Field(NamedTuple):
-    """One field of a reply.
-
-    :ivar key: the name in lower case.
-    :ivar name: the name.
-    :ivar value: the value, in one line.
-    :ivar line: the bytes to send; none for a field that a handler has no say in.
-    """
-
-    key: bytes
-    name: bytes
-    value: bytes
-    line: bytes
+_lines: dict[tuple[str | bytes, str | bytes], tuple[bytes, bytes]] = {}
 
 
-_fields: dict[tuple[str | bytes, str | bytes], Field] = {}
-
-
-def reply_field(name: str | bytes, value: str | bytes) -> Field:
+def field_line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
     """Make a field. Line ends in its value become blanks, so that no field ends early.
 
     :param name: text is encoded as Latin-1.
     :param value: text is encoded as UTF-8.
+    :returns: the name in lower case, and the line to send; no line for a field that a handler has
+        no say in.
     """
-    field = _fields.get((name, value))
-    if field is None:
-        field = _field(name, value)
-        if len(field.line) <= _REMEMBERED_BYTES:
-            if len(_fields) >= _REMEMBERED:
-                _fields.clear()
-            _fields[name, value] = field
-    return field
+    line = _lines.get((name, value))
+    if line is None:
+        line = _line(name, value)
+        if len(line[1]) <= _REMEMBERED_BYTES:
+            if len(_lines) >= _REMEMBERED:
+                _lines.clear()
+            _lines[name, value] = line
+    return line
 
 
-def _field(name: str | bytes, value: str | bytes) -> Field:
-    name = name.encode("latin-1") if isinstance(name, str) else name
-    value = value.encode() if isinstance(value, str) else value
-    value = b" ".join(value.splitlines())
+def _line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
+    if isinstance(name, str):
+        name = name.encode("latin-1")
+    if isinstance(value, str):
+        value = value.encode()
+    if b"\n" in value or b"\r" in value:
+        value = b" ".join(value.splitlines())
     key = name.lower()
-    line = b"" if key in _OURS else b"%b: %b\r\n" % (_NAMES.get(key, name), value)
-    return Field(key, name, value, line)
+    if key in _OURS:
+        return key, b""
+    return key, b"%b: %b\r\n" % (_NAMES.get(key, name), value)

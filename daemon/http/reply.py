@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from email.utils import formatdate
 from http import HTTPStatus
-from operator import attrgetter
 from typing import Final
 
 from daemon.http.limits import Refused
@@ -54,9 +53,9 @@ def compose(request: Request, body: bytes, date: bytes, *, keep_alive: bool) -> 
     code = request.code
     lines = [status_line(code, request.phrase), date]
     has_type = False
-    for field in request.fields_to_send():
-        lines.append(field.line)
-        has_type = has_type or field.key == b"content-type"
+    for key, line in request.fields_to_send():
+        lines.append(line)
+        has_type = has_type or key == b"content-type"
     if code in _WITHOUT_BODY:
         body = b""
     else:
@@ -73,16 +72,13 @@ def compose(request: Request, body: bytes, date: bytes, *, keep_alive: bool) -> 
     return b"".join(lines)
 
 
-_LINE: Final = attrgetter("line")
-
-
 def compose_ordinary(request: Request, body: bytes, start: bytes) -> bytes:
     """Put the usual reply together: keep-alive, HTTP/1.1, no HEAD, fields by ``setHeader`` only.
 
     :param start: the status line and the date, which are the same for a second.
     """
     fields = request.reply_fields
-    lines = b"".join(map(_LINE, fields.values()))
+    lines = b"".join(fields.values())
     if request.code in _WITHOUT_BODY:
         return b"".join((start, lines, b"\r\n"))
     length = len(body)

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from twisted.web.http import parse_qs
 from twisted.web.http_headers import Headers
 
-from daemon.http.field import Field, reply_field
+from daemon.http.field import field_line
 from daemon.http.head import Head
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ class Request:
     :param body: the request's body.
     :param connection: where it came from.
     :ivar code: the reply's status.
-    :ivar reply_fields: the reply's fields that :meth:`setHeader` has set, by name in lower case.
+    :ivar reply_fields: the lines of the fields that :meth:`setHeader` has set, by their names in
+        lower case.
     :ivar headers_to_send: all fields of the reply, once :attr:`responseHeaders` was asked for.
     :ivar written: the reply's body so far, if a handler writes it.
     :ivar finished: the reply has been given, or nobody is there any more to get it.
@@ -60,7 +61,7 @@ class Request:
         self.head = head
         self.body = body
         self.connection = connection
-        self.reply_fields: dict[bytes, Field] = {}
+        self.reply_fields: dict[bytes, bytes] = {}
 
     # --- the request
 
@@ -167,16 +168,17 @@ class Request:
         """The fields to send."""
         if self.headers_to_send is None:
             self.headers_to_send = Headers()
-            for field in self.reply_fields.values():
-                self.headers_to_send.setRawHeaders(field.name, [field.value])
+            for line in self.reply_fields.values():
+                name, _, value = line.removesuffix(b"\r\n").partition(b": ")
+                self.headers_to_send.setRawHeaders(name, [value])
             self.reply_fields = {}
         return self.headers_to_send
 
     def setHeader(self, name: str | bytes, value: str | bytes) -> None:
         """Set a field of the reply. Line ends in it become blanks: no field ends early."""
         if self.headers_to_send is None:
-            field = reply_field(name, value)
-            self.reply_fields[field.key] = field
+            key, line = field_line(name, value)
+            self.reply_fields[key] = line
         else:
             self.headers_to_send.setRawHeaders(name, [value])
 
@@ -215,12 +217,12 @@ class Request:
         """Have a function called by :meth:`finish`."""
         self._on_finish = call
 
-    def fields_to_send(self) -> Iterable[Field]:
-        """Give the fields of the reply, in the order in which they were set."""
+    def fields_to_send(self) -> Iterable[tuple[bytes, bytes]]:
+        """Give the fields of the reply: each with its name in lower case, and its line."""
         if self.headers_to_send is None:
-            return self.reply_fields.values()
+            return self.reply_fields.items()
         return [
-            reply_field(name, value)
+            field_line(name, value)
             for name, values in self.headers_to_send.getAllRawHeaders()
             for value in values
         ]

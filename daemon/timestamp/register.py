@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from daemon.http.conditions import UNCONDITIONAL, Conditions
 from daemon.timestamp.text import NotATimestampError, parse
 
+_REFUSED: Final = "the conditions of the request do not hold: nothing written"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -29,8 +29,7 @@ class StorageFullError(NotStoredError):
     """There was no room to store it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """A timestamp that was written.
 
     :ivar text: the timestamp, as it was sent.
@@ -125,10 +124,11 @@ class Register:
 
         :raises PreconditionFailedError: its conditions do not hold.
         """
-        (outcome,) = self.end(self.begin((write,)), None)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        batch = self.begin((write,))
+        if batch.last is None:
+            raise PreconditionFailedError(_REFUSED)
+        self._show(batch.last)
+        return batch.last
 
     def begin(self, items: Sequence[Write]) -> Batch:
         """Decide writes in their order, each as if those before it were stored.
@@ -167,13 +167,13 @@ class Register:
         if outcome is not None:
             return [_failure(outcome) for _ in batch.outcomes]
         if batch.last is not None:
-            self.current = batch.last
-            self._on_change()
-        return [
-            stored
-            or PreconditionFailedError("the conditions of the request do not hold: nothing written")
-            for stored in batch.outcomes
-        ]
+            self._show(batch.last)
+        return [stored or PreconditionFailedError(_REFUSED) for stored in batch.outcomes]
+
+    def _show(self, stored: Stored) -> None:
+        """Let readers see what is stored."""
+        self.current = stored
+        self._on_change()
 
 
 def _failure(error: Exception) -> Exception:

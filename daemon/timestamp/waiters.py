@@ -50,6 +50,8 @@ class Waiters:
 
     def wake(self) -> None:
         """Release all who wait now."""
+        if not self._waiting:
+            return
         released = list(self._waiting.values())
         self._waiting.clear()
         self._until.clear()

@@ -63,8 +63,8 @@ class AuthSettings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description=(
-                "File with the SHA-256 (hexadecimal) of a bearer token a line. With it, requests"
-                " that change something need one of these tokens."
+                "File with the SHA-256 of a bearer token on each line, in hexadecimal digits. With"
+                " it, requests that change something need one of these tokens."
             ),
         ),
     ] = None
@@ -315,8 +315,8 @@ def _table_lines(table: msgspec.Struct, commented: bool) -> Iterator[str]:
         value = getattr(table, field.name)
         yield f"# {about(field.type).description}"
         default = _toml(getattr(defaults, field.name))
-        yield f"# Takes {wanted(field.type)}. Default: {default}"
-        yield f"{'#' if commented or value is None else ''}{field.name} = {_toml(value)}"
+        yield f"# Takes {wanted(field.type)}. Default: {default or 'nothing'}"
+        yield f"{'#' if commented or value is None else ''}{field.name} = {_toml(value)}".rstrip()
 
 
 def _toml(value: object) -> str:

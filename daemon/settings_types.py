@@ -90,5 +90,9 @@ def _words(kind: inspect.Type) -> str:
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
     signs = ((">", kind.gt), (">=", kind.ge), ("<", kind.lt), ("<=", kind.le))
-    said = [f"{sign} {bound:g}" for sign, bound in signs if bound is not None]
+    said = [
+        f"{sign} {bound if isinstance(bound, int) else format(bound, 'g')}"
+        for sign, bound in signs
+        if bound is not None
+    ]
     return " " + ", ".join(said) if said else ""

@@ -255,7 +255,7 @@ def test_what_is_printed_is_accepted_again_and_prints_the_same(tmp_path_factory,
 def test_a_file_to_start_from_changes_nothing_until_it_is_edited():
     settings = load(TABLES)
     text = to_toml(settings, {"tea": "Tea.", "cake": "Cake."}, commented=True)
-    assert tomllib.loads(text) == {"tea": {}, "cake": {}}
+    assert tomllib.loads(text) == {"auth": {}, "tea": {}, "cake": {}}
     assert "# What it is called.\n" in text
     assert '# Takes text, not empty. Default: "tea"\n#name = "tea"\n' in text
     assert "# Takes a number >= 0, <= 60 (seconds). Default: 5.0\n" in text

@@ -72,6 +72,7 @@ class KleinFactory(Factory):
         self._now = now
         self._connections: set[Connection] = set()
         self._heads: dict[bytes, Head] = {}
+        self._seen = [0] * REMEMBERED_HEADS
         self.remembered_head = self._heads.get
         self._when_empty: list[Deferred[None]] = []
         self._date_loop = LoopingCall(self._set_date)
@@ -131,9 +132,7 @@ class KleinFactory(Factory):
                     HTTPStatus.METHOD_NOT_ALLOWED, "this is no proxy", ((b"Allow", allow),)
                 )
             if len(data) <= REMEMBERED_BYTES and not head.secret:
-                if len(self._heads) >= REMEMBERED_HEADS:
-                    self._heads.clear()
-                self._heads[data] = head
+                self._remember(data, head)
         return head
 
     def reply_start(self, request: Request) -> bytes:
@@ -169,6 +168,17 @@ class KleinFactory(Factory):
             self._end_drain_when_empty()
 
     # --- inside
+
+    def _remember(self, data: bytes, head: Head) -> None:
+        """Keep a head that comes for the second time: most that differ at all never come again."""
+        fingerprint = hash(data)
+        place = fingerprint % REMEMBERED_HEADS
+        if self._seen[place] != fingerprint:
+            self._seen[place] = fingerprint
+            return
+        if len(self._heads) >= REMEMBERED_HEADS:
+            self._heads.clear()
+        self._heads[data] = head
 
     def _set_idle_deadline(self, now_s: float) -> None:
         self.idle_deadline = now_s + self.limits.idle_s + TICK_S

@@ -89,7 +89,8 @@ class Slots:
         self._descriptor = -1
         self._current = 1
         self._sequence = 0
-        self._is_reserved = False
+        self._found: bytes | None = None
+        self._is_ready = False
 
     def open(self) -> Opened:
         """Open the file, or make it, with mode 0600.
@@ -114,14 +115,12 @@ class Slots:
             trouble = f"{self.path} {error}; it is now {moved_to.name}"
             newest, torn = self._find()
         if newest is not None:
-            self._current, self._sequence = newest.place, newest.sequence
+            self._sequence, self._current, _, self._found = newest
         try:
-            self._reserve()
-            if newest is not None:
-                self._put(newest.place, newest.value)
+            self._make_ready()
         except OSError as error:
             trouble = trouble or f"{self.path} cannot be written: {error.strerror}"
-        return Opened(newest.value if newest else None, torn, moved_to, trouble)
+        return Opened(self._found, torn, moved_to, trouble)
 
     def write(self, value: bytes) -> None:
         """Replace the value; blocks until the disk has it.
@@ -130,8 +129,8 @@ class Slots:
         was not touched, and stays untouched until another write has gone well. A sync that failed
         says nothing about what the disk has, and the system counts what it could not write as
         written; so the slot is wiped, and each later write gives all its bytes anew and never
-        relies on a sync for those of an earlier one. The refused value can come back only if
-        it reached the disk, the wiping did not, and the machine then died.
+        relies on a sync for those of an earlier one. The refused value can come back only if the
+        disk has got it and not its wiping.
 
         The blocks are reserved when the file is made, so that there is room for later writes; on
         copy-on-write file systems they may need more.
@@ -141,8 +140,8 @@ class Slots:
         """
         if len(value) > CAPACITY:
             raise ValueError(f"a value of {len(value)} bytes, of {CAPACITY} at most")
-        if not self._is_reserved:
-            self._reserve()
+        if not self._is_ready:
+            self._make_ready()
         if not os.fstat(self._descriptor).st_nlink:
             raise OSError(errno.ENOENT, "someone has removed the file")
         self._sequence += 1
@@ -207,8 +206,11 @@ class Slots:
         checksum = _CHECKSUM.pack(crc32(value, crc32(head)))
         _write_and_sync(self._descriptor, head + checksum + value, index * SLOT_BYTES)
 
-    def _reserve(self) -> None:
-        """Make sure of the file: its mode, the blocks of both slots, its place in its folder."""
+    def _make_ready(self) -> None:
+        """Make sure of the file, its blocks and its place in its folder, and of what was found.
+
+        Until then the slot that does not hold the current value may be all that the disk has.
+        """
         os.fchmod(self._descriptor, 0o600)
         os.posix_fallocate(self._descriptor, 0, _FILE_BYTES)
         os.fsync(self._descriptor)
@@ -217,7 +219,9 @@ class Slots:
             os.fsync(folder)
         finally:
             os.close(folder)
-        self._is_reserved = True
+        if self._found is not None:
+            self._put(self._current, self._found)
+        self._is_ready = True
 
 
 def _open(path: Path) -> int:

@@ -32,12 +32,12 @@ class Starter:
         environment: Mapping[str, str] | None = None,
         stdout: int | None = None,
     ) -> RunningDaemon:
-        """Start a daemon whose number server listens on a port of its own, and wait for it."""
+        """Start the number server, unless flags say otherwise, on a port of its own."""
         port = port or self.port()
         kind = "tcp6" if ":" in port.host else "tcp"
         host = port.host.replace(":", r"\:")
         listen = f"numbers.listen={kind}:{port.number}:interface={host}"
-        arguments = ["-n", "--pidfile=", "tsdaemon", "--set", listen, *flags]
+        arguments = ["-n", "--pidfile=", "tsdaemon", "--only", "numbers", "--set", listen, *flags]
         daemon = RunningDaemon(
             folder or self.folder(),
             arguments,

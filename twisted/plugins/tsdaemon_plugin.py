@@ -16,3 +16,15 @@ numbers = ServicePlugin(
     "daemon.numbers.service",
     "Takes nine-digit numbers from TCP clients and keeps every distinct one in a log.",
 )
+
+timestamp = ServicePlugin(
+    "timestamp",
+    "daemon.timestamp.service",
+    "Stores one Unix timestamp over HTTP, linearizable, kept across restarts.",
+)
+
+counter = ServicePlugin(
+    "counter",
+    "daemon.counter.service",
+    "Answers every HTTP request with the number of requests of the last 60 seconds.",
+)

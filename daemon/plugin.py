@@ -6,7 +6,9 @@ A service plugin is an object that provides :class:`IServicePlugin`, in a module
 
 from __future__ import annotations
 
+import os
 import re
+import socket
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,6 +44,10 @@ NAME_RULE: Final = re.compile(r"[a-z][a-z0-9]*")
 
 RESERVED_NAMES: Final = frozenset({"auth", "state", "config", "only", "without"})
 """Keys, tables and flags of the daemon as a whole."""
+
+
+BACKLOG: Final = 4096
+"""Connections that may wait to be accepted; the system may allow fewer (``net.core.somaxconn``)."""
 
 
 class PluginError(Exception):
@@ -155,9 +161,13 @@ class Port(StreamServerEndpointService):
         except (CannotListenError, OSError, OverflowError, ValueError) as error:
             raise StartError(f"cannot listen on {self._name}: {error}") from error
 
-    def _listening(self, port: IListeningPort) -> IListeningPort:
+    def _listening(self, port: Any) -> IListeningPort:
         self.addresses.append(port.getHost())
-        return port
+        # Twisted lets 50 connections wait to be accepted; of more that come at once, some would
+        # have to knock again a second later.
+        with socket.socket(fileno=os.dup(port.fileno())) as listening:
+            listening.listen(BACKLOG)
+        return cast("IListeningPort", port)
 
 
 def discover(find: Callable[[Any], Iterable[Any]] = getPlugins) -> dict[str, IServicePlugin]:

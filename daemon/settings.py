@@ -7,12 +7,13 @@ what it wanted. No Twisted here, and nothing is read but the file.
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -85,7 +86,7 @@ class Settings:
 
     daemon: DaemonSettings
     services: Mapping[str, msgspec.Struct]
-    auth: AuthSettings = field(default_factory=AuthSettings)
+    auth: AuthSettings = dataclasses.field(default_factory=AuthSettings)
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,7 @@ class Connection(Protocol):
         self._closing = False
         self._half_closed = False
         self._paused = False
+        self._starting = False
         self._quiet = False
 
     @property
@@ -72,7 +73,7 @@ class Connection(Protocol):
         return (
             self._current is None
             and not self._queue
-            and self._reader.awaiting is Awaiting.REQUEST
+            and self._reader.is_fresh
             and not self._out.blocked
             and not self._closing
             and not self._half_closed
@@ -121,10 +122,12 @@ class Connection(Protocol):
                 self._answer_at_once(*request)
                 return
         if not received and reader.awaiting is before is Awaiting.REQUEST:
-            return  # Empty lines, which are no reason to wait any longer for a request.
+            # Empty lines, which are no reason to wait any longer for a request.
+            self._quiet = self.idle
+            return
         self._queue.extend(received)
         self._advance()
-        self._settle(before)
+        self._settle(None if received else before)
 
     def readConnectionLost(self) -> None:
         """Answer what was asked, then close: the client may have closed its side only."""
@@ -159,9 +162,8 @@ class Connection(Protocol):
         """End the connection as soon as it owes no reply."""
         if self.idle:
             self._close()
-        elif self._current is None:
-            # The client has to read, or to send the rest of a request.
-            self._must_move_within(DRAIN_S)
+        else:
+            self._settle(None)
 
     # --- requests and replies
 
@@ -216,8 +218,10 @@ class Connection(Protocol):
         if isinstance(result, Deferred):
             self._current = request
             self._result = result
+            self._starting = True
             request.when_finished(self._finished_early)
             result.addCallback(self._answered, request)
+            self._starting = False
         else:
             self._reply(request, result)
 
@@ -226,8 +230,9 @@ class Connection(Protocol):
         if self._current is not request:
             return
         self._reply(request, body)
-        self._advance()
-        self._settle(None)
+        if not self._starting:  # else whoever started the handler goes on
+            self._advance()
+            self._settle(None)
 
     def _finished_early(self, request: Request) -> None:
         """Go on: the handler has called ``request.finish()`` itself."""
@@ -272,6 +277,8 @@ class Connection(Protocol):
         self._reader.stop()
         self._queue.clear()
         if linger and not self._half_closed and self._out.half_close():
+            if self._paused:
+                self.transport.resumeProducing()
             self._must_move_within(self._reading_time_s if self._out.blocked else LINGER_S)
         else:
             self._close()
@@ -294,8 +301,10 @@ class Connection(Protocol):
 
     def _pause_or_resume(self) -> None:
         """Read on only when all that was read is on its way to be answered."""
-        pause = bool(self._queue) or (self._out.blocked and not self._closing)
-        if pause != self._paused and not self._half_closed:
+        if self._closing or self._half_closed:
+            return
+        pause = bool(self._queue) or self._out.blocked
+        if pause != self._paused:
             self._paused = pause
             if pause:
                 self.transport.pauseProducing()
@@ -305,7 +314,8 @@ class Connection(Protocol):
     def _settle(self, before: Awaiting | None) -> None:
         """Give the client the time that is right for what it has to do next.
 
-        :param before: what was awaited before bytes came; None when no bytes came.
+        :param before: what was awaited before bytes came that were no whole request; None when
+            nothing came, or more than that.
         """
         awaiting = self._reader.awaiting
         self._quiet = self.idle
@@ -318,10 +328,12 @@ class Connection(Protocol):
             self._must_move_within(self._reading_time_s)
         elif self._current is not None:
             self.deadline = inf
+        elif self.server.draining:
+            self.deadline = self.server.drain_deadline
+            self.server.deadlines.watch(self)
         elif awaiting is Awaiting.REQUEST:
             self.deadline = self.server.idle_deadline
-            if self.tick == NEVER:
-                self.server.deadlines.watch(self)
+            self.server.deadlines.watch(self)
         elif awaiting is Awaiting.BODY:
             self._must_move_within(self.server.limits.body_s)
         elif awaiting is not before:

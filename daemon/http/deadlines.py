@@ -88,8 +88,9 @@ class Deadlines:
         for tick in range(self._looked + 1, latest + 1):
             self._looked = tick
             for thing in self._due.pop(tick, ()):
-                thing.tick = NEVER
-                self._look_at(thing, now)
+                if thing.tick == tick:  # else it was forgotten by one before it
+                    thing.tick = NEVER
+                    self._look_at(thing, now)
 
     def _look_at(self, thing: Bound, now: float) -> None:
         if thing.deadline > now:

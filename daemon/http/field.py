@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 _REMEMBERED: Final = 1024
 _REMEMBERED_BYTES: Final = 128
@@ -48,6 +51,7 @@ def field_line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
     :param value: text is encoded as UTF-8.
     :returns: the name in lower case, and the line to send; no line for a field that a handler has
         no say in.
+    :raises ValueError: the name is no token.
     """
     line = _lines.get((name, value))
     if line is None:
@@ -66,6 +70,8 @@ def _line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
         value = value.encode()
     if b"\n" in value or b"\r" in value:
         value = b" ".join(value.splitlines())
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a field")
     key = name.lower()
     if key in _OURS:
         return key, b""

@@ -181,29 +181,53 @@ def check_unfinished(data: bytes | bytearray, limits: Limits, checked: int = 0) 
     check_size(data, limits)
 
 
-class _Fields:
-    """What llhttp calls back."""
+class _Reader:
+    """Has llhttp read heads. One that had no body leaves its parser ready for the next."""
 
     def __init__(self) -> None:
-        self.found: list[tuple[bytes, bytes]] = []
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._parser = HttpRequestParser(self)
+        self._goes_on = True
+
+    def read(self, data: bytes) -> list[tuple[bytes, bytes]]:
+        """Give the fields of a head.
+
+        :raises HttpParserError: llhttp does not take it.
+        """
+        if not self._goes_on:
+            self._parser = HttpRequestParser(self)
+        self._fields = []
+        self._goes_on = False
+        try:
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            # The whole head is read, and no other protocol is spoken here.
+            self._goes_on = False
+        except HttpParserError:
+            self._goes_on = False
+            raise
+        return self._fields
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field; llhttp has left the white space before the value away."""
-        self.found.append((name, value.rstrip(b" \t")))
+        self._fields.append((name, value.rstrip(b" \t")))
+
+    def on_message_complete(self) -> None:
+        """Learn that llhttp awaits another head."""
+        self._goes_on = self._parser.should_keep_alive()
+
+
+_reader: Final = _Reader()
 
 
 def _fields(data: bytes, limits: Limits) -> list[tuple[bytes, bytes]]:
-    fields = _Fields()
     try:
-        HttpRequestParser(fields).feed_data(data)
-    except HttpParserUpgrade:
-        pass  # The whole head is read; no other protocol is spoken here, so it changes nothing.
+        return _reader.read(data)
     except HttpParserError as error:
         without_blanks = _CODING_WITH_BLANKS.sub(rb"\1", data)
         if without_blanks != data:
             return _fields(without_blanks, limits)
         raise _refused_by_llhttp(str(error), limits) from error
-    return fields.found
 
 
 _CODING_WITH_BLANKS: Final = re.compile(

@@ -66,6 +66,11 @@ class RequestReader:
         )
 
     @property
+    def is_fresh(self) -> bool:
+        """Whether the next byte is the first of a request, or of an empty line before it."""
+        return self.awaiting is Awaiting.REQUEST and not self._buffer
+
+    @property
     def is_head(self) -> bool:
         """Whether it is a HEAD request that is under way: no reply to it has a body."""
         if self._head is not None:
@@ -78,7 +83,7 @@ class RequestReader:
 
     def feed(self, data: bytes) -> list[Received | Refused]:
         """Take bytes; give the requests that are whole now, a refusal last if there is one."""
-        if self.awaiting is Awaiting.REQUEST:
+        if self.awaiting is Awaiting.REQUEST and not self._buffer:
             found = self._feed_whole(data)
             if found is not None:
                 return found
@@ -140,8 +145,8 @@ class RequestReader:
         if end < 0:
             if buffer and buffer != b"\r":
                 check_unfinished(buffer, self._limits, self._checked)
+                self.awaiting = Awaiting.HEAD
             self._checked = len(buffer)
-            self.awaiting = Awaiting.HEAD if buffer else self.awaiting
             return None
         end += len(END)
         self._head = self._parse(bytes(buffer[:end]))

@@ -50,6 +50,7 @@ class Request:
     phrase: bytes | None = None
     written: list[bytes] | None = None
     finished = False
+    _is_complete = False
     _content: BytesIO | None = None
     _args: dict[bytes, list[bytes]] | None = None
     _headers_received: Headers | None = None
@@ -168,7 +169,7 @@ class Request:
         """The fields to send."""
         if self.headers_to_send is None:
             self.headers_to_send = Headers()
-            for line in self.reply_fields.values():
+            for line in filter(None, self.reply_fields.values()):
                 name, _, value = line.removesuffix(b"\r\n").partition(b": ")
                 self.headers_to_send.setRawHeaders(name, [value])
             self.reply_fields = {}
@@ -193,13 +194,19 @@ class Request:
         self.setHeader(b"location", url)
 
     def write(self, data: bytes) -> None:
-        """Add to the body of the reply."""
+        """Add to the body of the reply.
+
+        :raises TypeError: it is no bytes.
+        """
+        if not isinstance(data, bytes):
+            raise TypeError(f"got {type(data).__name__} to write, wanted bytes")
         if self.written is None:
             self.written = []
         self.written.append(data)
 
     def finish(self) -> None:
         """Send the reply that :meth:`write` was given."""
+        self._is_complete = True
         if self._on_finish is not None and not self.finished:
             self._on_finish(self)
 
@@ -214,8 +221,10 @@ class Request:
     # --- for the server
 
     def when_finished(self, call: Callable[[Request], None]) -> None:
-        """Have a function called by :meth:`finish`."""
+        """Have a function called by :meth:`finish`, at once if that was already called."""
         self._on_finish = call
+        if self._is_complete:
+            call(self)
 
     def fields_to_send(self) -> Iterable[tuple[bytes, bytes]]:
         """Give the fields of the reply: each with its name in lower case, and its line."""

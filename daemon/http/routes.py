@@ -101,6 +101,8 @@ class Routes:
         paths = Counter(rule.rule for rule in self._app.url_map.iter_rules())
         for rule in self._app.url_map.iter_rules():
             plain = not (rule.arguments or rule.host or rule.subdomain or rule.redirect_to)
+            # The keys are paths as sent, so what a rule means by "%25" is sent as "%2525".
+            plain = plain and "%" not in rule.rule and rule.rule.isascii()
             if plain and not rule.build_only and not rule.websocket:
                 path = rule.rule.encode()
                 methods = rule.methods or (HTTPMethod if paths[rule.rule] == 1 else ())
@@ -170,14 +172,15 @@ class Routes:
         raise TypeError(f"a handler gave {type(result).__name__}, wanted bytes or str")
 
     def _failed(self, failure: Failure, request: Request) -> Any:
-        """Let the application's error handlers have it, the first whose kind it is."""
-        if request.finished:
-            if not failure.check(CancelledError):
-                self.log.failure("a handler failed after its client had gone", failure)
-            return b""
+        """Let the application's error handlers have it."""
         return self._handled(failure, request, self._app._error_handlers)  # noqa: SLF001  # no public way
 
     def _handled(self, failure: Failure, request: Request, handlers: Any) -> Any:
+        """Let the first error handler have it whose kind it is, unless nobody waits any more."""
+        if request.finished:
+            if not failure.check(CancelledError):
+                self.log.failure("a handler failed after its reply, or its client's end", failure)
+            return b""
         for number, (kinds, handler) in enumerate(handlers):
             if failure.check(*kinds):
                 rest = handlers[number + 1 :]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from math import inf
 from typing import Any, Final
 
 from klein import Klein
@@ -20,7 +21,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 
-from daemon.http.connection import Connection
+from daemon.http.connection import DRAIN_S, Connection
 from daemon.http.deadlines import TICK_S, Deadlines
 from daemon.http.head import Head, parse
 from daemon.http.limits import Limits, Refused, RenderRefusal, plain_text
@@ -66,11 +67,14 @@ class KleinFactory(Factory):
         self.deadlines = Deadlines(clock, self._set_idle_deadline)
         self.idle_deadline = 0.0
         self.draining = False
+        self.drain_deadline = inf
+        self._emptying = False
         self.date_line = b""
         self.reply_starts: dict[int, bytes] = {}
         self._render_refusal = render_refusal
         self._now = now
         self._connections: set[Connection] = set()
+        self._refused: set[Connection] = set()
         self._heads: dict[bytes, Head] = {}
         self._seen = [0] * REMEMBERED_HEADS
         self.remembered_head = self._heads.get
@@ -109,9 +113,12 @@ class KleinFactory(Factory):
         """
         if not self.draining:
             self.draining = True
+            self.drain_deadline = self.clock.seconds() + DRAIN_S
             self.clock.callLater(0, self.clock.callLater, 0, self._drain_connections)
         empty: Deferred[None] = Deferred()
         self._when_empty.append(empty)
+        if self._emptying:
+            self._end_drain_when_empty()
         return empty
 
     # --- for connections
@@ -152,17 +159,18 @@ class KleinFactory(Factory):
 
     def join(self, connection: Connection) -> Refused | None:
         """Take a connection in; gives the reason when there is no room for it."""
-        self._connections.add(connection)
-        over = len(self._connections) - self.limits.connections
-        if over <= 0:
+        if len(self._connections) < self.limits.connections:
+            self._connections.add(connection)
             return None
-        if over > OVERFLOW:
+        self._refused.add(connection)
+        if len(self._refused) > OVERFLOW:
             connection.transport.abortConnection()
         return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (RETRY_AFTER,))
 
     def leave(self, connection: Connection) -> None:
         """Let a connection go."""
         self._connections.discard(connection)
+        self._refused.discard(connection)
         self.deadlines.forget(connection)
         if self.draining:
             self._end_drain_when_empty()
@@ -193,12 +201,13 @@ class KleinFactory(Factory):
             self._date_loop.stop()
 
     def _drain_connections(self) -> None:
+        self._emptying = True
         for connection in list(self._connections):
             connection.drain()
         self._end_drain_when_empty()
 
     def _end_drain_when_empty(self) -> None:
-        if self._connections:
+        if self._connections or self._refused or not self._emptying:
             return
         self._stop_timers()
         waiters, self._when_empty = self._when_empty, []

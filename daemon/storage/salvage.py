@@ -100,7 +100,9 @@ class Salvage:
         """Add the first entries of a file, and leave no others in it."""
         values = stretch.values
         self.future += len(values) - count
-        self.end = max(self.end, stretch.anchor + count)
+        # What was dropped as untrue leaves no gap: the next entry takes its place.
+        if count or not self.future:
+            self.end = max(self.end, stretch.anchor + count)
         if stretch.torn or count < max(len(values), 1):
             try:
                 cut(stretch, count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from hypothesis import strategies as st
@@ -30,7 +31,8 @@ class Sent:
 
 def bytes_of(alphabet: bytes, min_size: int = 0, max_size: int = 12) -> st.SearchStrategy[bytes]:
     """Give strings of some bytes."""
-    return st.lists(st.sampled_from(alphabet), min_size=min_size, max_size=max_size).map(bytes)
+    table = bytes(alphabet[byte % len(alphabet)] for byte in range(256))
+    return st.binary(min_size=min_size, max_size=max_size).map(lambda raw: raw.translate(table))
 
 
 tokens = bytes_of(TOKEN, 1)
@@ -99,7 +101,7 @@ def cut(draw: st.DrawFn, raw: bytes) -> list[bytes]:
     """Give bytes in pieces, as a network may."""
     places = draw(st.lists(st.integers(0, len(raw)), max_size=6))
     edges = sorted({0, len(raw), *places})
-    return [raw[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [raw[start:end] for start, end in pairwise(edges)]
 
 
 @st.composite

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
+from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.http.head import END, Head, check_unfinished, parse
@@ -53,12 +57,8 @@ def test_a_head_says_what_was_sent(sent):
 @settings(deadline=None)
 @given(st.binary(max_size=200) | requests().flatmap(lambda sent: spoiled(head_of(sent))))
 def test_any_bytes_make_a_head_or_a_refusal(data):
-    try:
-        read = parse(data + END, LIMITS)
-    except Refused as refused:
-        assert 400 <= refused.status < 600
-    else:
-        assert isinstance(read, Head)
+    with suppress(Refused):
+        assert isinstance(parse(data + END, LIMITS), Head)
 
 
 @settings(deadline=None)
@@ -188,9 +188,9 @@ def test_what_is_wrong_has_its_status(raw, status):
     assert refusal(raw) == status
 
 
-def test_a_length_of_any_number_of_digits_is_refused_in_good_order():
+def test_a_length_of_any_number_of_digits_is_understood():
     assert refusal(head("Content-Length: " + "9" * 5000)) in {400, 413}
-    assert refusal(head("Content-Length: " + "0" * 5000 + "1")) in {400, 413}
+    assert parse(head("Content-Length: " + "0" * 5000 + "1"), LIMITS).length == 1
 
 
 @pytest.mark.parametrize("expect", ["100-continue", "100-Continue", "100-continue, 100-continue"])
@@ -256,3 +256,60 @@ def test_a_method_without_end_is_refused():
 )
 def test_ordinary_is_what_needs_no_word_on_the_connection(raw, ordinary):
     assert parse(raw, LIMITS).ordinary is ordinary
+
+
+def fresh_parse() -> Callable[[bytes, Limits], Head]:
+    """Give the function as it is in a process that has read no head yet."""
+    spec = importlib.util.find_spec("daemon.http.head")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cast("Callable[[bytes, Limits], Head]", module.parse)
+
+
+def verdict(read_head: Callable[[bytes, Limits], Head], data: bytes) -> object:
+    """Give all that a head says, or why it is refused."""
+    try:
+        read = read_head(data, LIMITS)
+    except Refused as refused:
+        return refused.status, refused.why
+    return [getattr(read, name) for name in Head.__slots__]
+
+
+DIRECTIONS = [
+    "Connection: close",
+    "Connection: keep-alive",
+    "Connection: upgrade",
+    "Upgrade: h2c",
+    "Content-Length: 0",
+    "Content-Length: 5",
+    "Transfer-Encoding: chunked",
+    "Expect: 100-continue",
+    "X-A: 1",
+]
+directed = st.builds(
+    lambda fields, start: head(*fields, start=start),
+    st.lists(st.sampled_from(DIRECTIONS), max_size=3),
+    st.sampled_from(
+        ["GET / HTTP/1.1", "POST / HTTP/1.1", "HEAD / HTTP/1.0", "CONNECT a:1 HTTP/1.1"]
+    ),
+)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        directed
+        | requests().map(head_of)
+        | requests().flatmap(lambda sent: spoiled(head_of(sent))),
+        max_size=8,
+    )
+)
+@example([head("Connection: close"), head()])
+@example([head("Content-Length: 5", start="POST / HTTP/1.1"), head()])
+@example([head("Connection: upgrade", "Upgrade: h2c"), head()])
+def test_what_a_head_says_does_not_depend_on_those_before_it(heads):
+    one_after_another = fresh_parse()
+    for data in heads:
+        assert verdict(one_after_another, data) == verdict(fresh_parse(), data)

@@ -2,7 +2,8 @@
 # make test    runs all tests, branch coverage 95 % at least; make test ARGS="tests/numbers -x"
 #              (with ARGS the coverage is shown but not judged; NO_NETWORK=1 skips what pip must fetch)
 # make lint    checks style, types and imports
-# make bench   measures the number server; make bench ARGS="--repeat 5"
+# make bench   measures the number server, or with BENCH=http the HTTP services;
+#              make bench ARGS="--repeat 5"
 # make pins    renews requirements/*.txt; run it with the oldest Python supported
 # make clean   removes what these made
 #
@@ -12,6 +13,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+BENCH ?= numbers
 
 RUN_TOOLS := hatchling
 TEST_TOOLS := build coverage hypothesis pytest pytest-twisted
@@ -38,7 +41,7 @@ lint: $(VENV)/lint.stamp
 	$(BIN)/lint-imports
 
 bench: $(VENV)/run.stamp
-	$(BIN)/python -m benchmarks.numbers $(ARGS)
+	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist .coverage .coverage.* _trial_temp* .hypothesis

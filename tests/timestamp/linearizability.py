@@ -281,7 +281,7 @@ class _Search:
         for bit, write in self._open_writes(taken, limit):
             if write.holds(current):
                 yield from self._outcomes(lapsed | bit, write)
-                if self._helps(place, enabled, limit):
+                if self._is_spare(taken, write) and self._helps(place, enabled, limit):
                     yield _Place(lapsed | bit, UNSEEN)
 
     def _first_unmentioned(self, enabled: list[int]) -> Iterator[int]:
@@ -298,12 +298,7 @@ class _Search:
 
     def _open_writes(self, taken: int, limit: float) -> Iterator[tuple[int, Write]]:
         """Give the writes of unknown outcome that may come next, one of each kind."""
-        first = len(self._known) + len(self._open)
-        wanted = {
-            text
-            for number, text in enumerate(self._unexplained.values(), first)
-            if not taken >> number & 1
-        }
+        wanted = {text for _, _, text in self._unused(taken)}
         kinds = set()
         for number, write in enumerate(self._open, len(self._known)):
             text = write.text if write.text in wanted else None
@@ -314,10 +309,25 @@ class _Search:
 
     def _outcomes(self, taken: int, write: Write) -> Iterator[_Place]:
         """Give the places to which an open write leads if it made a tag that someone knows."""
+        for bit, etag, text in self._unused(taken):
+            if text in {None, write.text}:
+                yield _Place(taken | bit, etag)
+
+    def _unused(self, taken: int) -> Iterator[tuple[int, str, str | None]]:
+        """Give the tags that no write has made yet, with their bits and values."""
         first = len(self._known) + len(self._open)
         for number, (etag, text) in enumerate(self._unexplained.items(), first):
-            if not taken >> number & 1 and text in {None, write.text}:
-                yield _Place(taken | 1 << number, etag)
+            if not taken >> number & 1:
+                yield 1 << number, etag, text
+
+    def _is_spare(self, taken: int, write: Write) -> bool:
+        """Tell whether a write is not needed to make a tag that someone has yet to see."""
+        texts = [text for _, etag, text in self._unused(taken) if self._needs[etag]]
+        if write.text not in texts:
+            return True
+        makers = enumerate(self._open, len(self._known))
+        left = sum(o.text == write.text for number, o in makers if not taken >> number & 1)
+        return texts.count(write.text) < left
 
     def _helps(self, place: _Place, enabled: list[int], limit: float) -> bool:
         """Tell whether a tag unseen by all makes anything possible that was not.
@@ -325,7 +335,11 @@ class _Search:
         If it does not, what follows it might as well follow without it.
         """
         writes = [o for o in (self._known[i] for i in enabled) if isinstance(o, Write)]
-        writes += [write for _, write in self._open_writes(place.taken, limit)]
+        writes += [
+            write
+            for _, write in self._open_writes(place.taken, limit)
+            if any(self._outcomes(place.taken, write))
+        ]
         return any(
             write.holds(place.current) if write.refused else not write.holds(place.current)
             for write in writes

@@ -1,0 +1,150 @@
+// The counter and the timestamp as a minimal Go program: net/http, a mutex, memory.
+//
+// It does less than the services it is compared with: the counter survives no death of the
+// process, replies carry no entity tag, and nothing is limited or drained. With -sync each PUT
+// writes and fsyncs on its own before it is answered.
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"io"
+	"log"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+)
+
+const (
+	window       = 60 * time.Second
+	maxTimestamp = 64
+)
+
+// counter holds the arrivals of the last minute in a ring that doubles when it is full.
+type counter struct {
+	mutex    sync.Mutex
+	arrivals []int64
+	first    int
+	size     int
+	started  time.Time
+}
+
+func newCounter() *counter {
+	return &counter{arrivals: make([]int64, 1024), started: time.Now()}
+}
+
+// add counts a request that comes now and returns how many came in the window.
+func (c *counter) add() int {
+	c.mutex.Lock()
+	defer c.mutex.Unlock()
+	now := int64(time.Since(c.started))
+	mask := len(c.arrivals) - 1
+	for c.size > 0 && c.arrivals[c.first] <= now-int64(window) {
+		c.first = (c.first + 1) & mask
+		c.size--
+	}
+	if c.size == len(c.arrivals) {
+		larger := make([]int64, 2*len(c.arrivals))
+		copied := copy(larger, c.arrivals[c.first:])
+		copy(larger[copied:], c.arrivals[:c.first])
+		c.arrivals, c.first = larger, 0
+		mask = len(larger) - 1
+	}
+	c.arrivals[(c.first+c.size)&mask] = now
+	c.size++
+	return c.size
+}
+
+func (c *counter) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain")
+	w.Write(strconv.AppendInt(nil, int64(c.add()), 10))
+}
+
+// timestamp holds one value, in a file too if there is one.
+type timestamp struct {
+	mutex sync.RWMutex
+	value []byte
+	file  *os.File
+}
+
+func (t *timestamp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet:
+		t.read(w)
+	case http.MethodPut:
+		t.write(w, r)
+	default:
+		w.Header().Set("Allow", "GET, PUT")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+	}
+}
+
+func (t *timestamp) read(w http.ResponseWriter) {
+	t.mutex.RLock()
+	value := t.value
+	t.mutex.RUnlock()
+	if value == nil {
+		http.Error(w, "no timestamp is stored", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Write(value)
+}
+
+func (t *timestamp) write(w http.ResponseWriter, r *http.Request) {
+	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxTimestamp))
+	if err == nil {
+		value = bytes.TrimSpace(value)
+		_, err = strconv.ParseFloat(string(value), 64)
+	}
+	if err != nil {
+		http.Error(w, "not a timestamp", http.StatusBadRequest)
+		return
+	}
+	if err := t.set(value); err != nil {
+		http.Error(w, "not stored", http.StatusInternalServerError)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// set stores a value, on disk before in memory.
+func (t *timestamp) set(value []byte) error {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.file != nil {
+		record := append(bytes.Repeat([]byte(" "), maxTimestamp), '\n')
+		copy(record, value)
+		if _, err := t.file.WriteAt(record, 0); err != nil {
+			return err
+		}
+		if err := t.file.Sync(); err != nil {
+			return err
+		}
+	}
+	t.value = value
+	return nil
+}
+
+func main() {
+	address := flag.String("addr", "127.0.0.1:8000", "where to listen")
+	durable := flag.Bool("sync", false, "fsync each timestamp, in the working folder")
+	flag.Parse()
+	stored := &timestamp{}
+	if *durable {
+		file, err := os.Create("timestamp")
+		if err != nil {
+			log.Fatal(err)
+		}
+		stored.file = file
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", newCounter())
+	mux.Handle("/timestamp", stored)
+	if err := http.ListenAndServe(*address, mux); !errors.Is(err, http.ErrServerClosed) {
+		log.Fatal(err)
+	}
+}

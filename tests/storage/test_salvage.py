@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from daemon.storage.mapped import Column, Opened
 from daemon.storage.segments import HEADER, MAGIC, VERSION, NewerFormatError
-from tests.storage.test_mapped import CAPACITY, FAR, drained, on_disk, opened, refusing, step
+from tests.storage.columns import CAPACITY, FAR, drained, on_disk, opened, refusing, step
 
 
 @pytest.fixture

@@ -158,6 +158,7 @@ class WebPort(Service):
     def stopService(self) -> Deferred[None]:
         """Listen no longer, answer what was asked, and close every connection."""
         super().stopService()
+        self.factory.end_with_replies()
         return Deferred.fromCoroutine(self._stop())
 
     def unfinished(self) -> str:

@@ -104,16 +104,21 @@ class KleinFactory(Factory):
         """Give the protocol of a new connection."""
         return Connection(self)
 
-    def drain(self) -> Deferred[None]:
-        """End every connection as soon as it owes no reply; fires when none is left.
-
-        Call it when no port listens any more. From now on every reply ends its connection. What
-        clients had sent before is still answered: connections that seem idle are closed only
-        after the reactor has read everything that had arrived.
-        """
+    def end_with_replies(self) -> None:
+        """From now on, have every reply end its connection."""
         if not self.draining:
             self.draining = True
             self.drain_deadline = self.clock.seconds() + DRAIN_S
+
+    def drain(self) -> Deferred[None]:
+        """End every connection as soon as it owes no reply; fires when none is left.
+
+        Call it when no port listens any more. What clients had sent before is still answered:
+        connections that seem idle are closed only after the reactor has read everything that had
+        arrived.
+        """
+        self.end_with_replies()
+        if not self._when_empty and not self._emptying:
             self.clock.callLater(0, self.clock.callLater, 0, self._drain_connections)
         empty: Deferred[None] = Deferred()
         self._when_empty.append(empty)

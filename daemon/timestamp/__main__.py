@@ -16,6 +16,7 @@ from twisted.web.http_headers import Headers
 
 from daemon.http.limits import plain_text
 from daemon.http.server import KleinFactory
+from daemon.output import STDOUT, write
 from daemon.timestamp.register import Register
 from daemon.timestamp.waiters import Waiters
 from daemon.timestamp.web import MEDIA_TYPE, TimestampAPI
@@ -74,7 +75,7 @@ def main(arguments: list[str]) -> None:
 
     async def run(reactor: Any) -> None:
         try:
-            print(await round_trip(reactor, timestamp))
+            write(STDOUT, (await round_trip(reactor, timestamp)).encode() + b"\n")
         except Exception as error:
             sys.stderr.write(f"timestamp: {' '.join(str(error).split()) or type(error).__name__}\n")
             raise SystemExit(1) from error

@@ -122,8 +122,9 @@ class TimestampServer(Service):
             self._slots.write(value)
 
     async def _stop(self) -> None:
+        stopped = self.port.stopService()
         self._waiters.close()
-        await self.port.stopService()
+        await stopped
         await self._commit.flush()
         if self._slots is not None:
             self._writer.stop()

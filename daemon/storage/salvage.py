@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from daemon.storage.aside import set_aside
 from daemon.storage.segments import (
     FileSegment,
     SegmentFiles,
@@ -15,7 +16,6 @@ from daemon.storage.segments import (
     UnreadableError,
     cut,
     read,
-    set_aside,
 )
 
 

@@ -291,18 +291,6 @@ def cut(stretch: Stretch, count: int) -> None:
         os.truncate(stretch.path, file_size(stretch.capacity))
 
 
-def set_aside(path: Path) -> Path:
-    """Give something a name that says so, and that nothing bears yet.
-
-    :returns: that name.
-    :raises OSError: it stays where it is.
-    """
-    number = 1
-    while os.path.lexists(aside := path.with_name(f"{path.name}.aside-{number}")):
-        number += 1
-    return path.rename(aside)
-
-
 def _understood(path: Path, head: bytes) -> tuple[int, int]:
     """Check a header; gives capacity and anchor.
 

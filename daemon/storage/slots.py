@@ -14,10 +14,11 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
+
+from daemon.storage.aside import set_aside
 
 SLOT_BYTES: Final = 4096
 """Distance of the slots: no page and no sector holds bytes of both."""
@@ -111,7 +112,7 @@ class Slots:
             newest, torn = self._find()
         except _UnusableError as error:
             self.close()
-            moved_to = _move_aside(self.path)
+            moved_to = set_aside(self.path)
             trouble = f"{self.path} {error}; it is now {moved_to.name}"
             newest, torn = self._find()
         if newest is not None:
@@ -260,11 +261,3 @@ def _write_and_sync(descriptor: int, content: bytes, offset: int) -> None:
         written = os.pwrite(descriptor, content, offset)
         content, offset = content[written:], offset + written
     os.fdatasync(descriptor)
-
-
-def _move_aside(path: Path) -> Path:
-    """Rename whatever lies there, to a name that nothing has, and give that."""
-    names = (path.with_name(f"{path.name}.damaged-{number}") for number in count(1))
-    free = next(name for name in names if not os.path.lexists(name))
-    path.rename(free)
-    return free

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from daemon.http.limits import plain_text
@@ -58,6 +59,8 @@ class TimestampServer(Service):
     :param settings: its settings table.
     :param host: what the daemon gives to a service.
     """
+
+    log = Logger()
 
     def __init__(self, settings: Settings, host: Host) -> None:
         self._host = host
@@ -139,6 +142,10 @@ class TimestampServer(Service):
             raise StartError(str(error)) from error
         except OSError as error:
             raise StartError(f"cannot open {path}: {error.strerror}") from error
+        if opened.torn:
+            self.log.warn(
+                "{path}: one of its two values was damaged; the other one counts", path=str(path)
+            )
         if opened.trouble is not None:
             self._host.health.degrade("disk", opened.trouble)
         if opened.value is not None:

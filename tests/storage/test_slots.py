@@ -181,7 +181,7 @@ def test_a_damaged_or_foreign_file_is_moved_aside_and_reported(path, content):
     path.write_bytes(content)
     with opened(path) as (slots, what):
         slots.write(b"new")
-    aside = path.with_name("value.damaged-1")
+    aside = path.with_name("value.aside-1")
     assert what.value is None
     assert what.moved_to == aside
     assert aside.read_bytes() == content
@@ -195,7 +195,7 @@ def test_no_earlier_file_moved_aside_is_overwritten(path):
     for number in range(3):
         path.write_bytes(b"foreign %d" % number)
         found(path)
-    aside = sorted(other.read_bytes() for other in path.parent.glob("value.damaged-*"))
+    aside = sorted(other.read_bytes() for other in path.parent.glob("value.aside-*"))
     assert aside == [b"foreign 0", b"foreign 1", b"foreign 2"]
 
 

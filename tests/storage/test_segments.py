@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from daemon.storage.aside import set_aside
 from daemon.storage.segments import (
     HEADER,
     MAGIC,
@@ -16,7 +17,6 @@ from daemon.storage.segments import (
     NewerFormatError,
     UnreadableError,
     read,
-    set_aside,
 )
 
 

@@ -241,7 +241,8 @@ class Daemon(MultiService):
 def _raise_limit_of_open_files() -> None:
     """Allow as many connections as the system does; 1024 are few, and only select() needs that."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with suppress(ValueError, OSError):  # the system's own limit is lower
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _without_traceback(

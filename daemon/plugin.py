@@ -11,7 +11,7 @@ import re
 import socket
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Final, cast
@@ -165,7 +165,7 @@ class Port(StreamServerEndpointService):
         self.addresses.append(port.getHost())
         # Twisted lets 50 connections wait to be accepted; of more that come at once, some would
         # have to knock again a second later.
-        with socket.socket(fileno=os.dup(port.fileno())) as listening:
+        with suppress(AttributeError), socket.socket(fileno=os.dup(port.fileno())) as listening:
             listening.listen(BACKLOG)
         return cast("IListeningPort", port)
 

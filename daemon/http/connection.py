@@ -83,7 +83,7 @@ class Connection(Protocol):
 
     def connectionMade(self) -> None:
         """Join the server, or hear that there is no room."""
-        self._out: Outlet = outlet(self.transport, self._drained)
+        self._out: Outlet = outlet(self.transport, self._progressed, self._drained)
         refused = self.server.join(self)
         if refused is None:
             self._settle(None)
@@ -193,12 +193,11 @@ class Connection(Protocol):
             type(result) is bytes
             and head.ordinary
             and request.written is None
+            and request.phrase is None
             and request.headers_to_send is None
             and not server.draining
         ):
-            start = server.reply_starts.get(request.code)
-            if start is None or request.phrase is not None:
-                start = server.reply_start(request)
+            start = server.reply_starts.get(request.code) or server.reply_start(request.code)
             self._out.write(compose_ordinary(request, result, start))
             request.end()
             self.deadline = server.idle_deadline
@@ -241,7 +240,15 @@ class Connection(Protocol):
     def _reply(self, request: Request, body: bytes) -> None:
         self._current = self._result = None
         keep_alive = request.head.keep_alive and not self.server.draining
-        self._put(compose(request, body, self.server.date_line, keep_alive=keep_alive))
+        try:
+            reply = compose(request, body, self.server.date_line, keep_alive=keep_alive)
+        except Exception:  # noqa: BLE001  # what a handler has set cannot be sent
+            refused = self.server.incident()
+            refused.to_head = request.head.method == b"HEAD"
+            self._reply_refusal(refused)
+            request.end()
+            return
+        self._put(reply)
         request.end()
         if not keep_alive:
             self._end(linger=bool(self._queue))
@@ -278,6 +285,7 @@ class Connection(Protocol):
         self._queue.clear()
         if linger and not self._half_closed and self._out.half_close():
             if self._paused:
+                self._paused = False
                 self.transport.resumeProducing()
             self._must_move_within(self._reading_time_s if self._out.blocked else LINGER_S)
         else:
@@ -286,6 +294,10 @@ class Connection(Protocol):
     def _close(self) -> None:
         self._closing = True
         self._quiet = False
+        if self._paused:
+            # An orderly end of TLS has to be read.
+            self._paused = False
+            self.transport.resumeProducing()
         self._out.close()
         self._must_move_within(self._reading_time_s)
 
@@ -294,8 +306,16 @@ class Connection(Protocol):
         """How long the client may take to read its replies."""
         return DRAIN_S if self.server.draining else self.server.limits.idle_s
 
+    def _progressed(self) -> None:
+        """Give a client more time that reads, though slowly; not while the server stops."""
+        if not self.server.draining:
+            self._must_move_within(self._reading_time_s)
+
     def _drained(self) -> None:
         """Go on: the client has read what waited for it."""
+        if self._closing:
+            self._must_move_within(LINGER_S)
+            return
         self._advance()
         self._settle(None)
 
@@ -317,21 +337,25 @@ class Connection(Protocol):
         :param before: what was awaited before bytes came that were no whole request; None when
             nothing came, or more than that.
         """
-        awaiting = self._reader.awaiting
         self._quiet = self.idle
         if self._closing:
             return
-        if self._half_closed:
-            if self._current is None and not self._queue and not self._out.blocked:
-                self._close()
-        elif self._out.blocked:
+        if self._out.blocked:
             self._must_move_within(self._reading_time_s)
+        elif self._half_closed:
+            if self._current is None and not self._queue:
+                self._close()
         elif self._current is not None:
             self.deadline = inf
         elif self.server.draining:
             self.deadline = self.server.drain_deadline
             self.server.deadlines.watch(self)
-        elif awaiting is Awaiting.REQUEST:
+        else:
+            self._await_client(before)
+
+    def _await_client(self, before: Awaiting | None) -> None:
+        awaiting = self._reader.awaiting
+        if awaiting is Awaiting.REQUEST:
             self.deadline = self.server.idle_deadline
             self.server.deadlines.watch(self)
         elif awaiting is Awaiting.BODY:

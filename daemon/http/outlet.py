@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet import tcp
-from twisted.internet.interfaces import IPullProducer, IPushProducer
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IPullProducer, IPushProducer, ITCPTransport
 from zope.interface import implementer
+
+PIECE_BYTES: Final = 128 * 1024
+"""So much of what waits is handed to the reactor at a time; sending it is progress."""
 
 
 @implementer(IPullProducer)
@@ -18,23 +22,36 @@ class SocketOutlet:
     socket is writable, which costs two more system calls for each reply.
 
     :param transport: the connection's.
+    :param on_progress: told when the client has read some of what had to wait.
     :param on_drained: told when all is sent after :attr:`blocked` was True.
     :ivar blocked: the socket is full; what is written now stays in memory.
     """
 
-    __slots__ = ("_half_close", "_on_drained", "_send", "_transport", "blocked")
+    __slots__ = (
+        "_half_close",
+        "_on_drained",
+        "_on_progress",
+        "_send",
+        "_transport",
+        "_waiting",
+        "blocked",
+    )
 
-    def __init__(self, transport: Any, on_drained: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]
+    ) -> None:
         self._transport = transport
         self._send = transport.getHandle().send
+        self._on_progress = on_progress
         self._on_drained = on_drained
+        self._waiting = b""
         self._half_close = False
         self.blocked = False
 
     def write(self, data: bytes) -> None:
         """Send, and keep what the socket does not take."""
         if self.blocked:
-            self._transport.write(data)
+            self._waiting += data
             return
         try:
             sent = self._send(data)
@@ -43,19 +60,23 @@ class SocketOutlet:
             sent = 0
         if sent == len(data):
             return
-        # A pull producer is asked for more when the buffer is empty; it is asked at once, too.
-        self._transport.registerProducer(self, False)
+        self._waiting = data[sent:]
         self.blocked = True
-        self._transport.write(data[sent:])
+        # A pull producer is asked for more when the buffer is empty, and first of all at once.
+        self._transport.registerProducer(self, False)
 
     def resumeProducing(self) -> None:
-        """Learn that the buffer is empty."""
-        if self.blocked:
-            self.blocked = False
-            self._transport.unregisterProducer()
-            if self._half_close:
-                self._transport.loseWriteConnection()
-            self._on_drained()
+        """Give the next piece, when the one before is sent; or learn that all is."""
+        if self._waiting:
+            piece, self._waiting = self._waiting[:PIECE_BYTES], self._waiting[PIECE_BYTES:]
+            self._transport.write(piece)
+            self._on_progress()
+            return
+        self.blocked = False
+        self._transport.unregisterProducer()
+        if self._half_close:
+            self._transport.loseWriteConnection()
+        self._on_drained()
 
     def stopProducing(self) -> None:
         """Learn that the connection is gone; so does the protocol."""
@@ -119,12 +140,18 @@ class BufferedOutlet:
 Outlet = SocketOutlet | BufferedOutlet
 
 
-def outlet(transport: Any, on_drained: Callable[[], None]) -> Outlet:
+def outlet(
+    transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]
+) -> Outlet:
     """Give the way out that suits a transport.
 
     Asking for a method would not do: wrappers, those of TLS among them, pass all attributes of
     the socket below them on, and what is written to that goes out in the clear.
     """
+    is_tcp = isinstance(transport.getPeer(), IPv4Address | IPv6Address)
+    if is_tcp and ITCPTransport.providedBy(transport):
+        # Else the second of two replies waits until the client has acknowledged the first.
+        transport.setTcpNoDelay(True)
     if isinstance(transport, tcp.Connection) and not transport.TLS:
-        return SocketOutlet(transport, on_drained)
+        return SocketOutlet(transport, on_progress, on_drained)
     return BufferedOutlet(transport, on_drained)

@@ -184,7 +184,12 @@ class Request:
             self.headers_to_send.setRawHeaders(name, [value])
 
     def setResponseCode(self, code: int, message: bytes | None = None) -> None:
-        """Set the status of the reply, and a phrase if it shall not be the usual one."""
+        """Set the status of the reply, and a phrase if it shall not be the usual one.
+
+        :raises TypeError: the phrase is no bytes.
+        """
+        if message is not None and not isinstance(message, bytes):
+            raise TypeError(f"got {type(message).__name__} for a phrase, wanted bytes")
         self.code = int(code)
         self.phrase = message
 

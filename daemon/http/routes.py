@@ -195,7 +195,12 @@ class Routes:
                     return self._body(result, request)
                 except Exception:  # noqa: BLE001  # the next handler's turn, as in Klein
                     return self._handled(Failure(), request, rest)
-        return self._unhandled(failure, request)
+        try:
+            return self._unhandled(failure, request)
+        except Exception:  # noqa: BLE001  # not even the error can be said
+            self.log.failure("an error could not be told to its client")
+            request.setResponseCode(HTTPStatus.INTERNAL_SERVER_ERROR)
+            return b""
 
     def _unhandled(self, failure: Failure, request: Request) -> bytes:
         error = failure.value

@@ -14,19 +14,20 @@ from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
 from typing import Any, Final
+from uuid import uuid4
 
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
 
 from daemon.http.connection import DRAIN_S, Connection
 from daemon.http.deadlines import TICK_S, Deadlines
 from daemon.http.head import Head, parse
 from daemon.http.limits import Limits, Refused, RenderRefusal, plain_text
 from daemon.http.reply import compose_refusal, date_line, status_line
-from daemon.http.request import Request
 from daemon.http.routes import Routes
 
 REMEMBERED_HEADS: Final = 1024
@@ -50,6 +51,7 @@ class KleinFactory(Factory):
     :param now: the time of day in seconds since the epoch, for ``Date``.
     """
 
+    log = Logger()
     noisy = False
 
     def __init__(
@@ -97,7 +99,7 @@ class KleinFactory(Factory):
 
         Connections may be open still: while they are, :meth:`drain` keeps it going.
         """
-        if not self._connections:
+        if not self._connections and not self._refused:
             self._stop_timers()
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002  # Twisted's
@@ -147,15 +149,19 @@ class KleinFactory(Factory):
                 self._remember(data, head)
         return head
 
-    def reply_start(self, request: Request) -> bytes:
-        """Give the status line and the date of a reply; :attr:`reply_starts` keeps the usual ones.
+    def reply_start(self, code: int) -> bytes:
+        """Give the status line and the date of a reply, which :attr:`reply_starts` keeps.
 
         They are made anew every second.
         """
-        start = status_line(request.code, request.phrase) + self.date_line
-        if request.phrase is None:
-            self.reply_starts[request.code] = start
+        start = self.reply_starts[code] = status_line(code) + self.date_line
         return start
+
+    def incident(self) -> Refused:
+        """Log an exception that is being handled, and give what its client gets."""
+        incident = uuid4().hex
+        self.log.failure("a reply could not be made; incident {incident}", incident=incident)
+        return Refused(HTTPStatus.INTERNAL_SERVER_ERROR, f"incident {incident}")
 
     def refusal(self, refused: Refused) -> bytes:
         """Give the reply to what does not reach the application."""
@@ -170,6 +176,7 @@ class KleinFactory(Factory):
         self._refused.add(connection)
         if len(self._refused) > OVERFLOW:
             connection.transport.abortConnection()
+            return None
         return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (RETRY_AFTER,))
 
     def leave(self, connection: Connection) -> None:

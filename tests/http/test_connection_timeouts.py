@@ -62,7 +62,6 @@ class TimeoutTests(SynchronousTestCase):
         self.client.send(request[:5])
         self.server.pass_time(8)
         self.client.send(request[5:] + request[:5])
-        # bug: the time goes on from the first byte of the request before
         self.assert_ends(self.client, 10, 408)
 
     def test_the_next_header_begins_when_the_reply_before_it_is_sent(self) -> None:
@@ -151,7 +150,6 @@ class TimeoutTests(SynchronousTestCase):
         self.server.pass_time(10)
         client.send(BODY[-1:])
         self.assertEqual(client.statuses, [200])
-        # bug: it is looked at when the body's time would have been over, not earlier
         self.assert_ends(client, 4.5, None)
 
     def test_many_connections_are_watched_at_once(self) -> None:

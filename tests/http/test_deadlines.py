@@ -183,7 +183,6 @@ def test_one_may_have_others_forgotten_that_are_due_with_it():
         thing.deadline = 1.0
         deadlines.watch(thing)
     clock.pump([TICK_S] * 10)
-    # bug: those of the same tick are told all the same
     assert sum(len(thing.told) for thing in things) == 1
 
 

@@ -72,7 +72,8 @@ async def serving(reactor: Any, endpoint: str) -> AsyncIterator[tuple[Answers, A
         yield answers, port
     finally:
         await port.stopListening()
-        await factory.drain()
+        drained = factory.drain()
+        await until(reactor, lambda: bool(drained.called))
 
 
 class Reader(Protocol):
@@ -328,7 +329,7 @@ async def test_a_client_that_closes_its_side_gets_its_replies(reactor):
 def test_a_transport_that_is_no_socket_of_twisteds_is_asked_when_it_is_full():
     transport = StringTransport()
     told: list[str] = []
-    way = outlet(transport, lambda: told.append("drained"))
+    way = outlet(transport, lambda: told.append("progressed"), lambda: told.append("drained"))
     assert isinstance(way, BufferedOutlet)
     way.write(b"a")
     assert not way.blocked

@@ -138,7 +138,6 @@ def test_an_empty_line_in_two_reads_is_no_beginning_of_a_request():
     one = reader()
     one.feed(b"\r")
     one.feed(b"\n")
-    # bug: Awaiting.HEAD, so that an idle connection is refused with 408 after 10 s
     assert one.awaiting is Awaiting.REQUEST
 
 

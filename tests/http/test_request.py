@@ -184,7 +184,6 @@ def test_a_handler_cannot_set_how_the_reply_is_carried():
 
     front = Front(OURS, Clock())
     front.serve(app_of(handler))
-    # bug: responseHeaders fails after setHeader of a field that is the connection's affair
     raw = front.begin("GET", "/").transport.value()
     assert b"\r\nContent-Length: 1\r\n" in raw
     assert b"Connection" not in raw
@@ -200,7 +199,6 @@ def test_what_is_no_bytes_cannot_be_written(data):
     front = Front(OURS, Clock())
     front.serve(app_of(handler))
     with capturedLogs() as events:
-        # bug: write() takes it, and the connection fails when the reply is put together
         assert front.ask("GET", "/").status == 500
     assert len(events) == 1
 

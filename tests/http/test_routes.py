@@ -98,7 +98,7 @@ def paths_app() -> Klein:
         "/both/1/2",
         "/both/1",
         "/%C3%BCmlaut",
-        "/percent%25",  # bug: found as the rule is written, though decoded it is "/percent%"
+        "/percent%25",  # decoded it is "/percent%", which no rule is
         "/percent%2525",
         "/with%20space",
         "/nothing",

@@ -217,5 +217,4 @@ def test_an_error_handler_at_work_is_cancelled_in_silence(front: Front):
     front.serve(app)
     with capturedLogs() as events:
         front.begin("GET", "/").hang_up()
-    # bug: the CancelledError goes to the error handlers that are left, and is an incident
     assert events == []

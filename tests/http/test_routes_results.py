@@ -113,7 +113,6 @@ def test_a_handler_may_finish_and_go_on_with_its_work(front: Front, later):
     front.serve(app_of(handler))
     exchange = front.begin("GET", "/")
     begun.callback(None)
-    # bug when not later: finish() is not heard before the handler has given its Deferred
     assert exchange.reply.body == b"soon"
     rest.callback(b"")
     assert exchange.reply.body == b"soon"

@@ -57,7 +57,6 @@ class RoomTests(SynchronousTestCase):
     def test_those_refused_take_no_room(self) -> None:
         self.server.connect()
         self.clients[0].go()
-        # bug: who was refused counts until its connection is gone, which is up to itself
         self.assertTrue(self.is_served(self.server.connect()))
 
     def test_a_place_is_free_however_its_client_goes(self) -> None:
@@ -331,7 +330,6 @@ class DrainTests(SynchronousTestCase):
             if not self.client.wire.disconnecting:
                 self.client.send(b"x")
                 self.server.pass_time(0.5)
-        # bug: every byte gives the body its 30 s again
         self.assertEqual(self.client.statuses, [503])
 
     def test_a_header_that_ends_does_not_give_the_body_30_s(self) -> None:
@@ -340,7 +338,6 @@ class DrainTests(SynchronousTestCase):
         self.drain()
         self.client.send(raw[5:-4])
         self.server.pass_time(DRAIN_S + LATE_S)
-        # bug: it gets the usual 30 s
         self.assertEqual(self.client.statuses, [503])
 
     def test_a_client_that_does_not_read_is_cut_off(self) -> None:
@@ -368,7 +365,6 @@ class DrainTests(SynchronousTestCase):
         self.client.go()
         self.successResultOf(self.drain())
         again = self.drain()
-        # bug: never fires
         self.successResultOf(again)
 
     def test_a_connection_that_comes_late_is_let_go_too(self) -> None:
@@ -376,7 +372,6 @@ class DrainTests(SynchronousTestCase):
         drained = self.drain()
         late = self.server.connect()
         self.server.pass_time(DRAIN_S + LATE_S)
-        # bug: it may be silent for its usual 120 s
         self.assertTrue(late.wire.disconnecting)
         for client in late, self.client:
             client.go()

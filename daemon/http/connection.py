@@ -162,6 +162,8 @@ class Connection(Protocol):
         """End the connection as soon as it owes no reply."""
         if self.idle:
             self._close()
+        elif self._closing:
+            self._must_move_within(DRAIN_S)
         else:
             self._settle(None)
 

@@ -214,7 +214,7 @@ class KleinFactory(Factory):
 
     def _drain_connections(self) -> None:
         self._emptying = True
-        for connection in list(self._connections):
+        for connection in [*self._connections, *self._refused]:
             connection.drain()
         self._end_drain_when_empty()
 

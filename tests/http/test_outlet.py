@@ -26,6 +26,7 @@ from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 
+from daemon.http.connection import Connection
 from daemon.http.limits import Limits
 from daemon.http.outlet import BufferedOutlet, outlet
 from daemon.http.server import KleinFactory
@@ -150,6 +151,20 @@ async def test_over_tcp(reactor):
         reader = await connected(reactor, tcp(port.getHost().port))
         await ask_for_much_and_read_late(reactor, reader, answers)
         assert answers.secure == {False}
+
+
+@pytest_twisted.ensureDeferred
+async def test_replies_need_not_wait_until_those_before_are_acknowledged(reactor):
+    async with serving(reactor, "tcp:0:interface=127.0.0.1") as (_, port):
+        before = set(reactor.getReaders())
+        await connected(reactor, tcp(port.getHost().port))
+        await until(reactor, lambda: len(set(reactor.getReaders()) - before) >= 2)
+        ours = [
+            transport
+            for transport in set(reactor.getReaders()) - before
+            if isinstance(getattr(transport, "protocol", None), Connection)
+        ]
+        assert [transport.getTcpNoDelay() for transport in ours] == [True]
 
 
 @pytest_twisted.ensureDeferred

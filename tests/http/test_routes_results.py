@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from klein import Response
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.web.template import Element, TagLoader, tags
 
-from tests.http.fronts import Front
+from tests.http.fronts import OURS, Front
 from tests.http.test_routes import app_of
 
 
@@ -96,6 +97,27 @@ def test_a_handler_may_write_and_finish_by_itself(front: Front):
     front.serve(app_of(handler))
     reply = front.ask("GET", "/")
     assert (reply.status, reply.body) == (202, b"done")
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_reply_that_cannot_be_made_is_an_incident_and_ends_the_connection(later):
+    begun: Deferred[None] = Deferred()
+
+    async def handler(request: Any) -> bytes:
+        if later:
+            await begun
+        request.phrase = "no bytes"
+        return b"done"
+
+    front = Front(OURS, Clock())
+    front.serve(app_of(handler))
+    with capturedLogs() as events:
+        exchange = front.begin("GET", "/")
+        begun.callback(None)
+    (event,) = [event for event in events if "incident" in event]
+    assert exchange.reply.status == 500
+    assert event["incident"].encode() in exchange.reply.body
+    assert exchange.transport.disconnecting
 
 
 @pytest.mark.parametrize("later", [False, True])

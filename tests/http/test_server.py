@@ -256,6 +256,18 @@ class DrainTests(SynchronousTestCase):
         self.successResultOf(self.drain())
         self.assertEqual(self.server.clock.getDelayedCalls(), [])
 
+    def test_those_refused_do_not_hold_it_up(self) -> None:
+        self.server = Server(Limits(connections=1))
+        admitted, refused = self.server.connect(), self.server.connect()
+        self.assertEqual(refused.statuses, [503])
+        admitted.go()
+        drained = self.drain()
+        self.assertNoResult(drained)
+        self.server.pass_time(DRAIN_S + LATE_S)
+        self.assertTrue(refused.aborted)
+        refused.go()
+        self.successResultOf(drained)
+
     def test_idle_connections_are_closed_without_a_word(self) -> None:
         drained = self.drain()
         self.assertTrue(self.client.closed)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IPullProducer, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransport, ITCPTransport
 from zope.interface import implementer
 
 PIECE_BYTES: Final = 128 * 1024
@@ -126,8 +126,12 @@ class BufferedOutlet:
         """Learn that the connection is gone; so does the protocol."""
 
     def half_close(self) -> bool:
-        """Close our side only, once all is sent; False where that cannot be done."""
-        return False
+        """Close our side only, once all is sent; False where that cannot be done, as with TLS."""
+        transport = self._transport
+        if not ITCPTransport.providedBy(transport) or ISSLTransport.providedBy(transport):
+            return False
+        transport.loseWriteConnection()
+        return True
 
     def close(self) -> None:
         """Close the connection, once all is sent; no transport does while it has a producer."""

@@ -260,8 +260,7 @@ class BackpressureTests(SynchronousTestCase):
             self.assertFalse(client.reading)
             self.application.waiting.pop().callback(b"one")
             self.assertTrue(client.closed)
-            # bug: reading stays paused where no half-close is possible; over TLS the connection
-            # then stays until it is cut off after 120 s (test_outlet.py, test_over_tls)
+            # Over TLS the client's end is something to read; else it would be cut off after 120 s.
             self.assertTrue(client.reading)
 
     def test_a_reply_that_nobody_reads_ends_the_connection(self) -> None:

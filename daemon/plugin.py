@@ -35,6 +35,7 @@ from zope.interface import Attribute, Interface, implementer
 
 from daemon.clock import Now, anchored_clock
 from daemon.health import Health
+from daemon.metrics import Metrics
 from daemon.state import StateFolder
 from daemon.tokens import Tokens
 
@@ -116,6 +117,7 @@ class Host:
     :ivar shut_down: stops the whole daemon in good order; takes the reason, for the log.
     :ivar tokens: who may change something over HTTP.
     :ivar now: tells the time for decisions; reads no differently when the wall clock is set.
+    :ivar metrics: where the service says what can be asked of it.
     """
 
     reactor: Any
@@ -124,6 +126,7 @@ class Host:
     shut_down: Callable[[str], None]
     tokens: Tokens = field(default_factory=Tokens)
     now: Now = field(default_factory=anchored_clock)
+    metrics: Metrics = field(default_factory=lambda: Metrics("service"))
 
     def listen(self, endpoint: str, factory: IProtocolFactory) -> Port:
         """Give a service that listens on an endpoint and raises when the port is taken.

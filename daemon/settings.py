@@ -274,7 +274,10 @@ def _built(table: str, cls: type[Table], values: dict[str, Any]) -> Table:
     try:
         return cls(**values)
     except ValueError as error:
-        raise SettingsError(f"{table or 'settings'}: {error}") from error
+        # A class that refuses one of its values names the key itself.
+        names_key = table and str(error).startswith(f"{table}.")
+        why = str(error) if names_key else f"{table or 'settings'}: {error}"
+        raise SettingsError(why) from error
 
 
 def _unknown_table(name: str, source: str, tables: Iterable[str]) -> str:

@@ -21,6 +21,11 @@ class StateFolder:
         self._path = path
         self._lock: int | None = None
 
+    @property
+    def path(self) -> Path:
+        """Where it lies; nothing may be done there before :meth:`open`."""
+        return self._path
+
     def open(self) -> Path:
         """Make the folder if need be, lock it, and give its path.
 

@@ -1,0 +1,1 @@
+"""The callback service: takes callbacks, looks up their objects, and keeps those that are online."""

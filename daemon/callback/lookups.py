@@ -1,0 +1,224 @@
+"""Which objects are to be looked up, when, and what that settles: a rule, without I/O.
+
+Callbacks name objects. An object that several name is looked up once for all of them, unless one
+came after the answer. A mention is settled when its object is offline, unknown or refused, when it
+is online and stored, or when the lifespan of an object seen at the callback's receipt would be
+over; a callback is settled when all of its mentions are.
+
+Times are microseconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from typing import Final, NamedTuple
+
+from daemon.callback.verdict import Says, Verdict
+
+FIRST_WAIT_US: Final = 100_000
+"""The most that the second try of a lookup waits; each later one twice as much."""
+
+LONGEST_WAIT_US: Final = 5_000_000
+"""The most that any try waits, unless the source asks for more."""
+
+STRIKES: Final = 64
+"""After so many failures without a success the source counts as down."""
+
+PROBES: Final = 4
+"""So many lookups at once find out whether a source that is down is back."""
+
+PROBE_WAIT_US: Final = 250_000
+"""The pause of a probe that failed: nobody floods a source that is down."""
+
+Random = Callable[[], float]
+"""Gives a number in [0, 1)."""
+
+
+class Claim(NamedTuple):
+    """An object that is online, to be stored.
+
+    :ivar id: the object.
+    :ivar last_seen_us: when the latest callback that named it was received.
+    :ivar callbacks: the numbers of the callbacks that are waiting for this.
+    """
+
+    id: int
+    last_seen_us: int
+    callbacks: list[int]
+
+
+class _Wanted:
+    """An object that has to be looked up, or is being."""
+
+    __slots__ = ("callbacks", "failures", "id", "latest_us")
+
+    def __init__(self, object_id: int) -> None:
+        self.id = object_id
+        self.latest_us = -(1 << 63)
+        self.callbacks: list[int] = []
+        self.failures = 0
+
+
+class Lookups:
+    """The callbacks that are being worked on, and the objects that they name.
+
+    :param lifespan_us: how long an object is kept after it was seen.
+    :param concurrency: how many lookups may be under way at once.
+    :param random: spreads the tries.
+    :ivar mentions: of callbacks that are not settled, each with its object; what memory is taken
+        by goes by this number.
+    :ivar under_way: lookups that were begun and not ended.
+    :ivar retries: how often a lookup had to be put off.
+    :ivar expired: callbacks that were settled because their time was over.
+    """
+
+    def __init__(self, lifespan_us: int, concurrency: int, random: Random) -> None:
+        self._lifespan_us = lifespan_us
+        self._concurrency = concurrency
+        self._random = random
+        self._wanted: dict[int, _Wanted] = {}
+        self._ready: deque[_Wanted] = deque()
+        self._later: list[tuple[int, int, _Wanted]] = []
+        self._left: dict[int, int] = {}
+        self._sizes: dict[int, int] = {}
+        self._by_receipt: deque[tuple[int, int]] = deque()
+        self._settled: list[int] = []
+        self._strikes = 0
+        self._probe_at_us = 0
+        self._order = 0
+        self.mentions = 0
+        self.under_way = 0
+        self.retries = 0
+        self.expired = 0
+
+    @property
+    def callbacks(self) -> int:
+        """How many callbacks are being worked on."""
+        return len(self._left)
+
+    @property
+    def source_is_down(self) -> bool:
+        """Whether so much has failed that only probes are sent."""
+        return self._strikes >= STRIKES
+
+    def add(self, number: int, received_us: int, ids: Sequence[int]) -> None:
+        """Take in a callback.
+
+        :param number: names it.
+        :param ids: the objects that it names, each once.
+        """
+        if not ids:
+            self._settled.append(number)
+            return
+        self._left[number] = self._sizes[number] = len(ids)
+        self.mentions += len(ids)
+        self._by_receipt.append((received_us, number))
+        wanted = self._wanted
+        for object_id in ids:
+            one = wanted.get(object_id)
+            if one is None:
+                one = wanted[object_id] = _Wanted(object_id)
+                self._ready.append(one)
+            one.callbacks.append(number)
+            one.latest_us = max(one.latest_us, received_us)
+
+    def begin(self, now_us: int) -> int | None:
+        """Give an object to look up now; None when there is none, or enough is under way."""
+        if self.under_way >= self._concurrency:
+            return None
+        if self._strikes >= STRIKES and (self.under_way >= PROBES or now_us < self._probe_at_us):
+            return None
+        later = self._later
+        while later and later[0][0] <= now_us:
+            self._ready.append(heappop(later)[2])
+        while self._ready:
+            one = self._ready.popleft()
+            if one.latest_us + self._lifespan_us >= now_us:
+                self.under_way += 1
+                return one.id
+            self._drop(one)
+        return None
+
+    def next_us(self, now_us: int) -> int | None:
+        """Give the time when :meth:`begin` should be asked again; None: after the next event."""
+        if self.under_way >= (PROBES if self.source_is_down else self._concurrency):
+            return None
+        if self._ready:
+            at = now_us
+        elif self._later:
+            at = self._later[0][0]
+        else:
+            return None
+        return max(at, self._probe_at_us) if self.source_is_down else at
+
+    def end(self, object_id: int, verdict: Verdict, now_us: int) -> Claim | None:
+        """Take the outcome of a lookup that :meth:`begin` gave.
+
+        :returns: what has to be stored before its callbacks are settled, if anything has.
+        """
+        self.under_way -= 1
+        one = self._wanted[object_id]
+        if verdict.says is Says.NOTHING:
+            self._put_off(one, verdict.wait_us, now_us)
+            return None
+        self._strikes = 0
+        del self._wanted[object_id]
+        if verdict.says is Says.ONLINE and one.latest_us + self._lifespan_us >= now_us:
+            return Claim(object_id, one.latest_us, one.callbacks)
+        self.settle(one.callbacks)
+        return None
+
+    def settle(self, callbacks: Iterable[int]) -> None:
+        """Take one mention off each of these callbacks; those without any left are settled."""
+        left = self._left
+        for number in callbacks:
+            count = left.get(number)
+            if count is None:  # its time was over
+                continue
+            if count > 1:
+                left[number] = count - 1
+            else:
+                self._finish(number)
+
+    def expire(self, now_us: int) -> None:
+        """Settle callbacks whose objects need not be stored any more, whatever the source says."""
+        by_receipt = self._by_receipt
+        over_us = now_us - self._lifespan_us
+        while by_receipt and (by_receipt[0][0] < over_us or by_receipt[0][1] not in self._left):
+            _, number = by_receipt.popleft()
+            if number in self._left:
+                self.expired += 1
+                self._finish(number)
+
+    def take_settled(self) -> list[int]:
+        """Give the callbacks that were settled since the last call."""
+        settled, self._settled = self._settled, []
+        return settled
+
+    def _finish(self, number: int) -> None:
+        del self._left[number]
+        self.mentions -= self._sizes.pop(number)
+        self._settled.append(number)
+
+    def _put_off(self, one: _Wanted, wait_us: int, now_us: int) -> None:
+        """Try again later, if there is a later: full jitter, doubled with each failure."""
+        self._strikes += 1
+        if self._strikes >= STRIKES:
+            self._probe_at_us = now_us + int(PROBE_WAIT_US * (0.5 + self._random()))
+        over_us = one.latest_us + self._lifespan_us
+        if now_us + wait_us > over_us or now_us == over_us:
+            self._drop(one)
+            return
+        longest = min(LONGEST_WAIT_US, FIRST_WAIT_US << min(one.failures, 10))
+        at_us = min(now_us + max(wait_us, int(longest * self._random())), over_us)
+        one.failures += 1
+        self.retries += 1
+        self._order += 1
+        heappush(self._later, (at_us, self._order, one))
+
+    def _drop(self, one: _Wanted) -> None:
+        """Give an object up; its callbacks need it no more."""
+        del self._wanted[one.id]
+        self.settle(one.callbacks)

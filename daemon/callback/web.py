@@ -1,0 +1,243 @@
+"""The callback service's face: who may ask what, and what each gets (``docs/callback.rst``)."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+
+from daemon.callback.body import INT64_MAX, INT64_MIN, NotACallbackError, parse_ids
+from daemon.callback.inbox import (
+    Callback,
+    Inbox,
+    InboxClosedError,
+    InboxFullError,
+    RefusedError,
+    Rejected,
+)
+from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, Seen, StoreError
+from daemon.clock import Now
+from daemon.http.problem import problem_json
+from daemon.http.replies import Errors
+from daemon.metrics import Histogram
+from daemon.tokens import NotAuthorizedError, Tokens
+
+JSON: Final = b"application/json"
+PAGE: Final = 100
+LARGEST_PAGE: Final = 1000
+
+_NO_CONTENT: Final = 204
+_US: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ID: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_LIMIT: Final = re.compile(rb"[1-9][0-9]{0,9}")
+
+
+class BadQueryError(Exception):
+    """A parameter of the query is not what it should be."""
+
+
+class NoSuchObjectError(Exception):
+    """The object is not online, or not known."""
+
+
+_STATUSES: Final = {
+    NotAuthorizedError: HTTPStatus.UNAUTHORIZED,
+    NotACallbackError: HTTPStatus.BAD_REQUEST,
+    BadQueryError: HTTPStatus.BAD_REQUEST,
+    NoSuchObjectError: HTTPStatus.NOT_FOUND,
+    InboxFullError: HTTPStatus.SERVICE_UNAVAILABLE,
+    InboxClosedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    RefusedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    DatabaseUnavailableError: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+class CallbackAPI:
+    """Takes callbacks, and shows what came of them.
+
+    :param inbox: where callbacks and what is none go.
+    :param arrived: told each callback that was accepted, also when its client is gone by then.
+    :param store: the objects.
+    :param now: tells the time.
+    :param accept_time: told how long each took, in seconds.
+    :param tokens: who may send callbacks.
+    :param max_ids: how many ids a callback may have.
+    :param lifespan_us: objects that were seen before that are not shown.
+    :ivar accepted: callbacks that were answered 204, or would have been.
+    :ivar rejected: bodies that were no callback.
+    """
+
+    app = Klein()
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        store: ObjectStore,
+        now: Now,
+        *,
+        arrived: Callable[[Callback], None],
+        accept_time: Histogram,
+        tokens: Tokens,
+        max_ids: int,
+        lifespan_us: int,
+    ) -> None:
+        self._inbox = inbox
+        self._store = store
+        self._now = now
+        self._arrived = arrived
+        self._accept_time = accept_time
+        self._tokens = tokens
+        self._max_ids = max_ids
+        self._lifespan_us = lifespan_us
+        self._errors = Errors(problem_json, _STATUSES)
+        self.accepted = 0
+        self.rejected = 0
+
+    @app.route("/callback", methods=["POST"])
+    def receive(self, request: IRequest) -> Deferred[bytes]:
+        """Take a callback; the reply comes as soon as it is safe."""
+        received_us = self._now()
+        self._tokens.check(request.getHeader(b"authorization"))
+        body: bytes = request.content.read()
+        try:
+            ids = parse_ids(body, self._max_ids)
+        except NotACallbackError as error:
+            return self._reject(received_us, error, body)
+        return _apart(self._inbox.accept(received_us, ids), self._take, request)
+
+    @app.route("/objects", methods=["GET"])
+    async def objects(self, request: IRequest) -> bytes:
+        """Give the objects that are online, a page of them."""
+        limit = _limit(request)
+        after = _integer(request, b"after")
+        rows = await self._store.page(after, limit + 1, self._since_us())
+        shown = rows[:limit]
+        more = f"/objects?limit={limit}&after={shown[-1].id}" if len(rows) > limit else None
+        return _json(request, {"objects": [_object(row) for row in shown], "next": more})
+
+    @app.route("/objects/<object_id>", methods=["GET"])
+    async def one_object(self, request: IRequest, object_id: str) -> bytes:
+        """Give one object, if it is online."""
+        row = await self._store.get(_int64(object_id, "an object's id"), self._since_us())
+        if row is None:
+            raise NoSuchObjectError(f"object {object_id} is not online, or not known")
+        return _json(request, _object(row))
+
+    @app.route("/callbacks/rejected", methods=["GET"])
+    async def rejects(self, request: IRequest) -> bytes:
+        """Give what was sent and was no callback, newest first, a page of it."""
+        limit = _limit(request)
+        before = _integer(request, b"before")
+        rows = await self._inbox.page_of_rejected(before, limit + 1)
+        shown = rows[:limit]
+        more = None
+        if len(rows) > limit:
+            more = f"/callbacks/rejected?limit={limit}&before={shown[-1].number}"
+        return _json(request, {"rejected": [_rejected(row) for row in shown], "next": more})
+
+    @app.handle_errors(Exception)
+    def failed(self, request: IRequest, failure: Failure) -> bytes:
+        """Say what is wrong."""
+        error = failure.value
+        if isinstance(error, NotAuthorizedError):
+            request.setHeader(b"WWW-Authenticate", error.challenge)
+        elif _STATUSES.get(type(error)) == HTTPStatus.SERVICE_UNAVAILABLE:
+            request.setHeader(b"Retry-After", b"1")
+        return self._errors.reply(request, failure)
+
+    def _take(self, callback: Callback, request: IRequest) -> bytes:
+        self.accepted += 1
+        self._accept_time.observe((self._now() - callback.received_us) / _US)
+        self._arrived(callback)
+        request.setResponseCode(_NO_CONTENT)
+        return b""
+
+    def _reject(self, received_us: int, error: NotACallbackError, body: bytes) -> Deferred[bytes]:
+        """Keep what was sent, then say what is wrong with it."""
+        self.rejected += 1
+        kept = self._inbox.reject(received_us, str(error), body)
+
+        def raise_error(_: object) -> bytes:
+            raise error
+
+        return kept.addBoth(raise_error)
+
+    def _since_us(self) -> int:
+        return self._now() - self._lifespan_us
+
+
+def _apart(
+    accepted: Deferred[Callback], take: Callable[[Callback, IRequest], bytes], request: IRequest
+) -> Deferred[bytes]:
+    """Give a Deferred that may be cancelled: what becomes of a callback is not its sender's."""
+    reply: Deferred[bytes] = Deferred()
+
+    def settle(result: Any) -> None:
+        if not reply.called:  # cancelled: its sender is gone
+            reply.callback(result)
+
+    accepted.addCallback(take, request).addBoth(settle)
+    return reply
+
+
+def _limit(request: IRequest) -> int:
+    values = request.args.get(b"limit", [])
+    if not values:
+        return PAGE
+    if len(values) > 1 or not _LIMIT.fullmatch(values[0]) or int(values[0]) > LARGEST_PAGE:
+        raise BadQueryError(f"limit takes one whole number from 1 to {LARGEST_PAGE}")
+    return int(values[0])
+
+
+def _integer(request: IRequest, name: bytes) -> int | None:
+    values = request.args.get(name, [])
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadQueryError(f"{name.decode()} is given more than once")
+    return _int64(values[0].decode("latin-1"), name.decode())
+
+
+def _int64(text: str, what: str) -> int:
+    number = int(text) if _ID.fullmatch(text) else INT64_MAX + 1
+    if not INT64_MIN <= number <= INT64_MAX:
+        raise BadQueryError(f"{what} is a whole number of 64 bits")
+    return number
+
+
+def _json(request: IRequest, value: Any) -> bytes:
+    request.setHeader(b"content-type", JSON)
+    return msgspec.json.encode(value)
+
+
+def _object(row: Seen) -> dict[str, Any]:
+    return {"id": row.id, "last_seen": rfc3339(row.last_seen_us)}
+
+
+def _rejected(row: Rejected) -> dict[str, Any]:
+    shown: dict[str, Any] = {"received": rfc3339(row.received_us), "reason": row.reason}
+    try:
+        shown["body"] = row.body.decode()
+    except UnicodeDecodeError:
+        shown["body_base64"] = b64encode(row.body).decode()
+    return shown
+
+
+def rfc3339(time_us: int) -> str:
+    """Write a time as RFC 3339 wants it, in UTC.
+
+    :param time_us: microseconds since the epoch, within the years 1 to 9999.
+    """
+    time = _EPOCH + timedelta(microseconds=time_us)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -31,7 +31,7 @@ _WAL_KEPT_BYTES: Final = 16 * 1024 * 1024
 _MAGIC: Final = b"SQLite format 3\0"
 _SIDE_FILES: Final = ("-wal", "-shm", "-journal")
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class RefusedError(Exception):
@@ -215,7 +215,8 @@ class InboxFile:
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            # Of a file that is there, the numbers must be known before any is given out.
+            if error.errno in _NO_ROOM and not os.path.lexists(self.path):
                 raise RefusedError(error.strerror or str(error)) from error
             raise
         try:

@@ -39,6 +39,7 @@ from unnest(%(ids)s::bigint[], %(moments_us)s::bigint[]) as seen (id, us)
 on conflict (id) do update set last_seen = excluded.last_seen
 where stored.last_seen < excluded.last_seen
 """
+# With an array the rows are found by their ids; a join might become a scan of the whole table.
 _EXPIRE: Final = """
 with turn as (
     select pg_try_advisory_xact_lock(
@@ -50,8 +51,8 @@ with turn as (
     order by last_seen limit %(limit)s
     for update skip locked
 ), deleted as (
-    delete from objects using expired
-    where objects.id = expired.id and objects.last_seen < %(before)s
+    delete from objects
+    where id = any (array(select id from expired)) and last_seen < %(before)s
     returning 1
 )
 select (select is_ours from turn), (select count(*) from deleted)

@@ -233,9 +233,7 @@ class CallbackServer(Service):
         """Say what can be asked of this service."""
         counter, gauge = self._host.metrics.counter, self._host.metrics.gauge
         api, inbox, lookups = self._api, self._inbox, self._lookups
-        counter(
-            "accepted", "Callbacks that were accepted.", lambda: api.accepted, plot="Accepted"
-        )
+        counter("accepted", "Callbacks that were accepted.", lambda: api.accepted, plot="Accepted")
         counter("rejected", "Bodies that were no callback.", lambda: api.rejected)
         counter("refused", "Callbacks lost: no room on disk and in memory.", lambda: inbox.refused)
         gauge(

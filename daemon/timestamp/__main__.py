@@ -18,9 +18,9 @@ from daemon.http.limits import plain_text
 from daemon.http.server import KleinFactory
 from daemon.output import STDOUT, write
 from daemon.timestamp.register import Register
-from daemon.timestamp.waiters import Waiters
 from daemon.timestamp.web import MEDIA_TYPE, TimestampAPI
 from daemon.tokens import Tokens
+from daemon.waiters import Waiters
 
 TIMEOUT_S = 10.0
 

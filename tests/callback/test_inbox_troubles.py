@@ -408,3 +408,30 @@ def test_a_log_that_someone_removes_loses_nothing(bench, path, tmp_path):
     bench.accept(2)
     assert bench.says is None
     assert after_a_kill(path, tmp_path / "later").numbers() == [1, 2]
+
+
+def test_a_folder_that_is_not_there_stops_the_start(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Bench(tmp_path / "nowhere" / "inbox.sqlite")
+
+
+def test_a_file_that_may_not_be_written_stops_the_start(small_disk):
+    bench = Bench(small_disk / "inbox.sqlite")
+    bench.accept(1)
+    bench.close()
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OSError, match="Read-only"):
+        Bench(small_disk / "inbox.sqlite")
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    assert Bench(small_disk / "inbox.sqlite").numbers() == [1]
+
+
+def test_tables_that_are_not_ours_are_damage(bench, path):
+    bench.accept(1)
+    bench.close()
+    other = sqlite3.connect(path)
+    other.execute("DROP TABLE callbacks")
+    other.close()
+    bench = Bench(path)
+    assert len(bench.troubles) == 1
+    assert bench.accept(1).number == 1

@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import psycopg2
@@ -264,6 +264,50 @@ async def test_a_server_that_talks_nonsense_is_left(pool_of):
         for _ in range(3):
             await refusal(pool.run("select 1"))
         listener.shutdown(socket.SHUT_RDWR)
+
+
+class Deceiver:
+    """Says that it speaks TLS, and hangs up; whoever comes again gets through to a server.
+
+    :param port: the server's.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                first, _ = self._listener.accept()
+                with first:
+                    first.recv(8)
+                    first.sendall(b"S")
+                    first.recv(1)
+                second, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._port))
+                for one, other in ((second, server), (server, second)):
+                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+
+    def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError), one, other:
+            while content := one.recv(4096):
+                other.sendall(content)
+            other.shutdown(socket.SHUT_RDWR)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_connection_that_goes_on_without_tls_uses_another_socket(pool_of, database):
+    with closing(Deceiver(database.server.port)) as deceiver:
+        dsn = database.dsn(port=str(deceiver.port), sslmode="prefer", gssencmode="disable")
+        pool = pool_of(dsn, Limits(connect_s=5))
+        assert await pool.run("select 1") == ONE
+        await pool.close()
 
 
 @pytest_twisted.ensureDeferred

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from http.cookiejar import DefaultCookiePolicy
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
 from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
 from twisted.internet.defer import Deferred, DeferredSemaphore, fail, gatherResults
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.protocol import Protocol, connectionDone
@@ -74,7 +73,8 @@ class TreqClient:
         self._pool.cachedConnectionTimeout = IDLE_S
         self._wires = Wires(source, reactor, policy, timeout_s=timeout_s, body_bytes=body_bytes)
         agent = Agent.usingEndpointFactory(reactor, self._wires, self._pool)
-        no_cookies = IndexableCookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        # Which class of jars treq wants depends on its version; any of them does.
+        no_cookies: Any = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
         self._treq = HTTPClient(_AsItIs(agent), no_cookies)
         self._under_way: dict[Deferred[Answer], Deferred[Answer]] = {}
         self._closed = False

@@ -165,6 +165,7 @@ def test_it_is_not_asked_a_third_time_though_the_second_was_on_a_kept_connection
     refused = world.get("/e")
     world.refuses()
     assert refused.error is ConnectionFailedError
+    waiting = world.get("/f")
     one, two = (next(w for w in wires if w.unanswered == [path]) for path in ("/c", "/d"))
     one.ends()
     assert world.endpoint.pending == []
@@ -173,6 +174,10 @@ def test_it_is_not_asked_a_third_time_though_the_second_was_on_a_kept_connection
     assert two.unanswered == ["/c"]
     two.ends()
     assert again.error is ConnectionFailedError
+    assert waiting.got == []
+    world.clock.advance(PAUSE_S)
+    world.connects().answers()
+    assert waiting.body == "/f"
 
 
 def test_an_answer_that_had_begun_is_not_asked_for_again():

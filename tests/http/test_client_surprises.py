@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from daemon.http.client import Client
+from daemon.http.client import Answer, Client
 from tests.http.sources import POOL, answer, client_of
 
 
@@ -92,28 +93,35 @@ async def test_a_kept_connection_is_not_used_when_something_has_come_on_it(react
                 await server.request_on(connection)
 
 
+@pytest.mark.parametrize("remembered", [False, True])
 @pytest_twisted.ensureDeferred
-async def test_what_comes_behind_an_answer_that_fills_a_read_is_seen(reactor):
-    """The rest is in the socket still when the answer is whole."""
+async def test_what_comes_behind_an_answer_that_fills_a_read_is_seen(reactor, remembered):
+    """The rest is in the socket still when the answer is whole and its caller asks again."""
     async with kept(reactor) as (server, client, connection):
-        start = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-        body = b"x" * (65536 - len(start % 65000))
-        full = start % len(body) + body
+        start = b"HTTP/1.1 200 OK\r\nContent-Length: 65000\r\nX: %b\r\n\r\n"
+        full = start % (b"x" * (65536 - 65000 - len(start) + 2)) + b"y" * 65000
         assert len(full) == 65536
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        again: list[Deferred[Answer]] = []
+
+        def ask(got: Answer) -> Answer:
+            again.append(client.get(b"/again"))
+            return got
+
         connection.setblocking(True)
-        first, second = client.get(b"/a"), client.get(b"/b")
-        other = await server.next_connection()
-        assert await server.request_on(other)
-        assert (await server.request_on(connection)).startswith(b"GET /a ")
+        if remembered:
+            get = client.get(b"/before")
+            assert await server.request_on(connection)
+            connection.sendall(full)
+            assert (await get).body == b"y" * 65000
+            await deferLater(reactor, 0)
+        get = client.get(b"/big").addCallback(ask)
+        assert (await server.request_on(connection)).startswith(b"GET /big ")
         connection.sendall(full + answer(b"evil"))
-        other.sendall(answer(b"good"))
-        assert (await first).body == body
-        assert (await second).body == b"good"
-        third = client.get(b"/c")
-        assert (await server.request_on(other)).startswith(b"GET /c ")
-        other.sendall(answer(b"good"))
-        assert (await third).body == b"good"
+        assert (await get).body == b"y" * 65000
+        fresh = await server.next_connection()
+        assert (await server.request_on(fresh)).startswith(b"GET /again ")
+        fresh.sendall(answer(b"good"))
+        assert (await again[0]).body == b"good"
 
 
 @pytest_twisted.ensureDeferred

@@ -7,6 +7,10 @@ from collections.abc import Iterator
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.postgres import postgres, postgres_server
+
+__all__ = ["postgres", "postgres_server"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _trial_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

@@ -10,10 +10,13 @@ Times are microseconds since the epoch.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from daemon.callback.verdict import Says, Verdict
 
@@ -32,6 +35,9 @@ PROBES: Final = 4
 PROBE_WAIT_US: Final = 250_000
 """The pause of a probe that failed: nobody floods a source that is down."""
 
+KEPT: Final = 64
+"""So many callbacks at least may name an object before those are let go that are settled."""
+
 Random = Callable[[], float]
 """Gives a number in [0, 1)."""
 
@@ -49,16 +55,18 @@ class Claim(NamedTuple):
     callbacks: list[int]
 
 
-class _Wanted:
-    """An object that has to be looked up, or is being."""
+class _Wanted(Struct, gc=False, eq=False):
+    """An object that has to be looked up, or is being.
 
-    __slots__ = ("callbacks", "failures", "id", "latest_us")
+    There may be a hundred thousand: nothing in it is of interest to the garbage collector, whose
+    rounds would keep callbacks waiting.
+    """
 
-    def __init__(self, object_id: int) -> None:
-        self.id = object_id
-        self.latest_us = -(1 << 63)
-        self.callbacks: list[int] = []
-        self.failures = 0
+    id: int
+    latest_us: int
+    callbacks: array[int]
+    room: int = KEPT
+    failures: int = 0
 
 
 class Lookups:
@@ -119,10 +127,22 @@ class Lookups:
         for object_id in ids:
             one = wanted.get(object_id)
             if one is None:
-                one = wanted[object_id] = _Wanted(object_id)
+                one = wanted[object_id] = _Wanted(object_id, received_us, array("q", (number,)))
                 self._ready.append(one)
+                continue
             one.callbacks.append(number)
             one.latest_us = max(one.latest_us, received_us)
+            if len(one.callbacks) > one.room:
+                self._thin_out(one)
+
+    def is_over(self, received_us: int, now_us: int) -> bool:
+        """Whether the objects of a callback need not be stored any more."""
+        return received_us + self._lifespan_us < now_us
+
+    def pass_over(self, number: int) -> None:
+        """Settle a callback whose time was over before it was added."""
+        self.expired += 1
+        self._settled.append(number)
 
     def begin(self, now_us: int) -> int | None:
         """Give an object to look up now; None when there is none, or enough is under way."""
@@ -166,7 +186,7 @@ class Lookups:
         self._strikes = 0
         del self._wanted[object_id]
         if verdict.says is Says.ONLINE and one.latest_us + self._lifespan_us >= now_us:
-            return Claim(object_id, one.latest_us, one.callbacks)
+            return Claim(object_id, one.latest_us, one.callbacks.tolist())
         self.settle(one.callbacks)
         return None
 
@@ -217,6 +237,12 @@ class Lookups:
         self.retries += 1
         self._order += 1
         heappush(self._later, (at_us, self._order, one))
+
+    def _thin_out(self, one: _Wanted) -> None:
+        """Forget callbacks that are settled: while a source is down they are more and more."""
+        left = self._left
+        one.callbacks = array("q", [number for number in one.callbacks if number in left])
+        one.room = max(KEPT, 2 * len(one.callbacks))
 
     def _drop(self, one: _Wanted) -> None:
         """Give an object up; its callbacks need it no more."""

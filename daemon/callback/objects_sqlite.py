@@ -51,6 +51,7 @@ class SQLiteObjects:
         self._file = ObjectsFile(is_ours=database.path is None)
         self._thread = OneThread(reactor, "objects")
         self._under_way: set[Deferred[Any]] = set()
+        self._told = 0
         self._is_started = False
         self._is_closed = False
 
@@ -64,7 +65,8 @@ class SQLiteObjects:
         self._start()
         with suppress(DatabaseUnavailableError):
             self._file.open()
-        return self._file.troubles
+        self._told = len(self.troubles)
+        return list(self.troubles)
 
     async def open(self) -> None:
         """Open the file; see the interface."""
@@ -135,6 +137,13 @@ class SQLiteObjects:
             raise DatabaseUnavailableError("SQLite: closed") from error
         finally:
             self._under_way.discard(done)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Log the troubles that came after the start."""
+        for trouble in self.troubles[self._told :]:
+            self.log.error("{trouble}", trouble=trouble)
+        self._told = len(self.troubles)
 
     def _start(self) -> None:
         if self._is_started:

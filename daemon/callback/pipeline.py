@@ -33,6 +33,13 @@ MENTIONS: Final = 100_000
 PAGE: Final = 1000
 """So many callbacks at most are read from the inbox at once."""
 
+PAGE_MENTIONS: Final = 10_000
+"""So many objects at most do they name, together: some 10 ms of work, for which others wait."""
+
+AT_ONCE: Final = 16
+"""So many lookups at most begin in one turn of the reactor. A source that answers at once would else
+have so many answers in each turn that new callbacks had to wait for them."""
+
 TICK_S: Final = 0.5
 """How often callbacks are looked for whose time is over, and an inbox that failed is read again."""
 
@@ -88,6 +95,8 @@ class Pipeline:
         self._is_down = False
         self._timer: IDelayedCall | None = None
         self._timer_us = _NEVER
+        self._turn: IDelayedCall | None = None
+        self._begun = 0
         self._logged = 0
         self.outcomes = dict.fromkeys(Says, 0)
 
@@ -104,6 +113,9 @@ class Pipeline:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         await self._ticks.stop()
         await self._client.close()
 
@@ -127,8 +139,12 @@ class Pipeline:
     def _take(self, callback: Callback) -> None:
         self._taken = callback.number
         # Set back between two runs, the clock must not make objects live longer.
-        received_us = min(callback.received_us, self._now())
-        self._lookups.add(callback.number, received_us, callback.ids)
+        now_us = self._now()
+        received_us = min(callback.received_us, now_us)
+        if self._lookups.is_over(received_us, now_us):
+            self._lookups.pass_over(callback.number)
+        else:
+            self._lookups.add(callback.number, received_us, callback.ids)
 
     def _fill(self) -> None:
         """Read on in the inbox, if there is more, and room that is worth a look at the disk."""
@@ -138,7 +154,7 @@ class Pipeline:
         if room < MENTIONS // 4:
             return
         self._is_loading = True
-        page = self._inbox.load(self._taken, PAGE, room)
+        page = self._inbox.load(self._taken, PAGE, min(room, PAGE_MENTIONS))
         page.addCallback(self._loaded, self._arrived)
         page.addErrback(self._not_loaded)
 
@@ -170,15 +186,28 @@ class Pipeline:
     # --- to the source
 
     def _begin(self) -> None:
-        """Begin as many lookups as may be under way."""
+        """Begin as many lookups as may be under way, and as this turn may have."""
         if self._is_beginning or not self._running:
             return
         self._is_beginning = True
         now_us = self._now()
-        while (object_id := self._lookups.begin(now_us)) is not None:
+        while self._begun < AT_ONCE and (object_id := self._lookups.begin(now_us)) is not None:
+            self._begun += 1
             self._look_up(object_id, now_us)
         self._is_beginning = False
-        self._set_timer(now_us)
+        if self._begun and self._turn is None:
+            self._turn = self._clock.callLater(0, self._turn_over)
+        if self._begun < AT_ONCE:
+            self._set_timer(now_us)
+
+    def _turn_over(self) -> None:
+        self._turn = None
+        was_full = self._begun >= AT_ONCE
+        self._begun = 0
+        if was_full:
+            # Not at once: what is begun when an answer comes gets the connection of that answer,
+            # which need not be looked at before it is used.
+            self._set_timer(self._now())
 
     def _look_up(self, object_id: int, began_us: int) -> None:
         answer: Deferred[Any] = self._client.get(b"/objects/%d" % object_id)

@@ -38,10 +38,13 @@ async def for_all(
 ) -> None:
     """Have hypothesis play examples on the running reactor; it waits for each, so in a thread."""
 
+    running: Any = reactor
+    run: Any = Deferred.fromCoroutine
+
     @settings(max_examples=40, deadline=None)
     @given(examples)
     def play_one(example: Example) -> None:
-        blockingCallFromThread(reactor, lambda: Deferred.fromCoroutine(play(example)))
+        blockingCallFromThread(running, run, play(example))
 
     await deferToThread(play_one)
 

@@ -268,12 +268,57 @@ def test_what_was_stored_is_there_after_a_kill(path):
         assert len(found) % 10 == 0
 
 
+def store_in(folder: Path) -> SQLiteObjects:
+    return SQLiteObjects(SQLiteDatabase(), reactor=reactor, folder=lambda: folder)
+
+
 @pytest_twisted.ensureDeferred
-async def test_the_store_tells_what_was_put_aside(path, tmp_path):
+async def test_what_is_put_aside_at_the_start_is_told(path, tmp_path):
     damage_all(path)
-    store = SQLiteObjects(SQLiteDatabase(), reactor=reactor, folder=lambda: tmp_path)
-    await store.open()
+    store = store_in(tmp_path)
+    with capturedLogs() as events:
+        assert store.prepare() == store.troubles
+        assert len(store.troubles) == 1
+        await store.upsert([ROW])
+    assert list(events) == []
+    await store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_is_put_aside_later_is_logged_once(path, tmp_path):
+    store = store_in(tmp_path)
+    assert store.prepare() == []
+    drop_table(path)
+    with capturedLogs() as events:
+        with pytest.raises(DatabaseUnavailableError):
+            await store.upsert([ROW])
+        await store.upsert([ROW])
+        await store.get(1, ALWAYS_US)
+    assert [event["trouble"] for event in events] == store.troubles
     assert len(store.troubles) == 1
+    await store.close()
+
+
+@pytest.mark.usefixtures("file")
+@pytest_twisted.ensureDeferred
+async def test_a_file_that_is_locked_at_the_start_does_not_stop_it(path, tmp_path):
+    store = store_in(tmp_path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma locking_mode = exclusive")
+        connection.execute("begin exclusive")
+        assert store.prepare() == []
+    assert await store.get(1, ALWAYS_US) == ROW
+    await store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_file_of_a_later_version_stops_the_start(file, path, tmp_path):
+    file.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("pragma user_version = 2")
+    store = store_in(tmp_path)
+    with pytest.raises(StoreError, match="later version"):
+        store.prepare()
     await store.close()
 
 
@@ -295,7 +340,7 @@ async def test_a_state_folder_that_cannot_be_had_is_tried_again(tmp_path):
     def folder() -> Path:
         if troubles:
             raise troubles.pop()
-        return tmp_path
+        return Path(tmp_path)
 
     store = SQLiteObjects(SQLiteDatabase(), reactor=reactor, folder=folder)
     with pytest.raises(DatabaseUnavailableError, match="Permission denied"):

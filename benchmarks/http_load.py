@@ -99,6 +99,8 @@ def run_wrk(server: ServerProcess, job: Job, load: Load) -> Run:
     """Put load on a server; raise if any request failed."""
     url = f"http://{HOST}:{server.port}{job.path}"
     options = [f"-c{load.connections}", f"-d{load.seconds}s", f"--timeout={TIMEOUT_SECONDS}s"]
+    if job.body:
+        options.append(f"-HContent-Type: {job.media_type}")
     script_words = [job.method, job.body or "-", load.head, str(load.pipeline)]
     command = ["wrk", "-t1", *options, "-s", str(SCRIPT), url, "--", *script_words]
     cpu_before, client_before = server.cpu_seconds(), children_cpu_seconds()

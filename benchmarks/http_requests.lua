@@ -1,7 +1,7 @@
 -- The requests that wrk sends, and what it found, one "name value" a line.
 --
 -- wrk -s http_requests.lua URL -- METHOD BODY HEAD PIPELINE
---   BODY      the text/plain body, or "-" for none
+--   BODY      the body, or "-" for none; text/plain unless wrk's -H says otherwise
 --   HEAD      "same": every request is the same bytes; "differing": an X-Request-Id
 --             of 16 digits, never the same twice
 --   PIPELINE  how many requests go out at once
@@ -13,7 +13,7 @@ function init(args)
   wrk.method = method
   if body ~= "-" then
     wrk.body = body
-    wrk.headers["Content-Type"] = "text/plain"
+    wrk.headers["Content-Type"] = wrk.headers["Content-Type"] or "text/plain"
   end
   if head == "same" then
     if pipeline > 1 then

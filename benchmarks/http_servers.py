@@ -39,6 +39,7 @@ class Job:
     status: int
     body: str = ""
     on_disk: bool = False
+    media_type: str = MEDIA_TYPE
 
     @property
     def counts(self) -> bool:

@@ -13,7 +13,9 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
+from importlib.resources import files
 from typing import Any, Final, cast
 
 import msgspec
@@ -33,10 +35,13 @@ from twisted.plugin import IPlugin, getPlugins
 from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
+from daemon import backlog
 from daemon.clock import Now, anchored_clock
 from daemon.health import Health
 from daemon.metrics import Metrics
+from daemon.overview import Overview
 from daemon.state import StateFolder
+from daemon.tls import Certificate, CertificateError, is_tls
 from daemon.tokens import Tokens
 
 NAME_RULE: Final = re.compile(r"[a-z][a-z0-9]*")
@@ -47,12 +52,24 @@ RESERVED_NAMES: Final = frozenset({"auth", "state", "config", "only", "without"}
 """Keys, tables and flags of the daemon as a whole."""
 
 
+OPENAPI_NAME: Final = "openapi.json"
+"""The file in a service's package that describes what it answers over HTTP."""
+
+
 BACKLOG: Final = 4096
 """Connections that may wait to be accepted; the system may allow fewer (``net.core.somaxconn``)."""
 
 
+OF_SYSTEMD: Final = re.compile(r"(?:^|:)systemd:")
+"""An endpoint whose socket systemd has opened, and goes on to hold."""
+
+
 class PluginError(Exception):
     """A service plugin cannot be loaded, or clashes with another: the daemon must not start."""
+
+
+class ReloadError(Exception):
+    """What was to be read anew cannot be used: all stays as it was. The text is one line."""
 
 
 class StartError(Exception):
@@ -83,7 +100,21 @@ class IDraining(Interface):
         """Say in one line what would be lost if the daemon ended now."""
 
 
-@implementer(IPlugin, IServicePlugin)
+class IStaysLast(Interface):
+    """A service that is stopped when all others are gone, so that it can tell how they are."""
+
+    def others_stop() -> None:
+        """Learn that the others are being stopped now."""
+
+
+class IDescribed(Interface):
+    """A service plugin that can describe what its service answers over HTTP."""
+
+    def openapi() -> bytes | None:
+        """Give an OpenAPI 3.1 document, as JSON; None when there is none."""
+
+
+@implementer(IPlugin, IServicePlugin, IDescribed)
 class ServicePlugin:
     """A service plugin made of strings: its module is imported when the service is looked at.
 
@@ -106,6 +137,18 @@ class ServicePlugin:
         """Call the module's ``build``."""
         return import_module(self.module).build(settings, host)  # type: ignore[no-any-return]
 
+    def openapi(self) -> bytes | None:
+        """Read ``openapi.json`` in the package of the module; None without a package or file."""
+        package = self.module.rpartition(".")[0]
+        if not package:
+            return None
+        document = files(package) / OPENAPI_NAME
+        return document.read_bytes() if document.is_file() else None
+
+
+def _never(what: str, reload: Callable[[], None]) -> None:
+    """Read nothing anew."""
+
 
 @dataclass(frozen=True)
 class Host:
@@ -118,6 +161,10 @@ class Host:
     :ivar tokens: who may change something over HTTP.
     :ivar now: tells the time for decisions; reads no differently when the wall clock is set.
     :ivar metrics: where the service says what can be asked of it.
+    :ivar overview: the daemon as a whole: all services, their health and metrics.
+    :ivar on_reload: takes what a SIGHUP is to read anew: its name, in the plural, and a callable
+        that raises :class:`ReloadError` when it cannot be used.
+    :ivar access_log: whether HTTP services are to log every request.
     """
 
     reactor: Any
@@ -127,6 +174,9 @@ class Host:
     tokens: Tokens = field(default_factory=Tokens)
     now: Now = field(default_factory=anchored_clock)
     metrics: Metrics = field(default_factory=lambda: Metrics("service"))
+    overview: Overview = field(default_factory=Overview)
+    on_reload: Callable[[str, Callable[[], None]], None] = _never
+    access_log: bool = False
 
     def listen(self, endpoint: str, factory: IProtocolFactory) -> Port:
         """Give a service that listens on an endpoint and raises when the port is taken.
@@ -135,7 +185,18 @@ class Host:
         :param factory: builds a protocol for each connection; never None, which endpoints that
             wrap the connection (TLS, ``haproxy:``) cannot take.
         """
-        return Port(endpoint, serverFromString(self.reactor, endpoint), factory)
+        if not is_tls(endpoint):
+            return Port(endpoint, serverFromString(self.reactor, endpoint), factory)
+        certificate = Certificate(endpoint)
+        self.on_reload("certificates", partial(_reload, certificate))
+        return Port(endpoint, certificate.listen_on(self.reactor), factory)
+
+
+def _reload(certificate: Certificate) -> None:
+    try:
+        certificate.reload()
+    except CertificateError as error:
+        raise ReloadError(str(error)) from error
 
 
 class Port(StreamServerEndpointService):
@@ -152,6 +213,7 @@ class Port(StreamServerEndpointService):
         super().__init__(endpoint, factory)
         self._name = name
         self.addresses: list[IAddress] = []
+        self._listening_port: Any = None
 
     def privilegedStartService(self) -> None:
         """Bind the port.
@@ -164,7 +226,16 @@ class Port(StreamServerEndpointService):
         except (CannotListenError, OSError, OverflowError, ValueError) as error:
             raise StartError(f"cannot listen on {self._name}: {error}") from error
 
+    def take_waiting(self) -> None:
+        """Accept those who wait to be accepted, right before the port closes.
+
+        Sockets of systemd are left alone: those who wait there are the next process's.
+        """
+        if OF_SYSTEMD.search(self._name) is None:
+            backlog.take(self._listening_port)
+
     def _listening(self, port: Any) -> IListeningPort:
+        self._listening_port = port
         self.addresses.append(port.getHost())
         # Twisted lets 50 connections wait to be accepted; of more that come at once, some would
         # have to knock again a second later.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import resource
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -14,7 +15,9 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from daemon.http.access import AccessLog
 from daemon.http.limits import Limits, RenderRefusal
 from daemon.http.server import KleinFactory
 from daemon.plugin import Host
@@ -107,6 +110,8 @@ class WebPort(Service):
     :param host: what the daemon gives to a service.
     :param render: what its errors look like.
     :param changes_something: whether some of its requests need a token, if tokens are in use.
+    :param metrics_name: what the names of its metrics begin with; a service's second port needs
+        another.
     """
 
     log = Logger()
@@ -119,13 +124,23 @@ class WebPort(Service):
         render: RenderRefusal,
         *,
         changes_something: bool,
+        metrics_name: str = "http",
     ) -> None:
         self.factory = KleinFactory(
-            app, host.reactor, limits=settings.limits(), render_refusal=render
+            app,
+            host.reactor,
+            limits=settings.limits(),
+            render_refusal=render,
+            access=AccessLog(host.health.service) if host.access_log else None,
         )
         self._port = host.listen(settings.listen, self.factory)
         self._settings = settings
+        self._is_closing = False
+        self._closed = False
+        self._when_closed: list[Deferred[None]] = []
         self._open_to_all = changes_something and not host.tokens.needed
+        self._metrics = host.metrics
+        self._metrics_name = metrics_name
 
     def privilegedStartService(self) -> None:
         """Bind the port.
@@ -134,6 +149,7 @@ class WebPort(Service):
         """
         super().privilegedStartService()
         self._port.privilegedStartService()
+        self._show_metrics()
 
     def startService(self) -> None:
         """Serve."""
@@ -155,6 +171,25 @@ class WebPort(Service):
                 descriptors=descriptors,
             )
 
+    def close_port(self) -> Deferred[None]:
+        """Listen no longer; those who are connected are served as before until :meth:`stopService`.
+
+        Every reply ends its connection from now on, unless its handler asks otherwise.
+
+        :returns: fires when nobody can connect any more; may be cancelled, which stops nothing.
+        """
+        self.factory.wind_down()
+        waiter: Deferred[None] = Deferred()
+        if self._closed:
+            waiter.callback(None)
+            return waiter
+        self._when_closed.append(waiter)
+        if not self._is_closing:
+            self._is_closing = True
+            self._port.take_waiting()
+            self._port.stopService().addBoth(self._port_closed)
+        return waiter
+
     def stopService(self) -> Deferred[None]:
         """Listen no longer, answer what was asked, and close every connection."""
         super().stopService()
@@ -165,9 +200,48 @@ class WebPort(Service):
         """Say whose replies are outstanding."""
         return f"the replies to {self.factory.connections} connections"
 
+    def _show_metrics(self) -> None:
+        """Say what can be asked of this port, after what the service itself has said."""
+        metrics, name, factory = self._metrics, self._metrics_name, self.factory
+        metrics.counter(
+            f"{name}_replies",
+            "Replies, by the class of their status.",
+            lambda: reply_classes(factory.replies),
+            label="status",
+            plot="Replies",
+        )
+        metrics.gauge(
+            f"{name}_connections",
+            "Connections that are open.",
+            lambda: factory.connections,
+            plot="Connections",
+        )
+        metrics.counter(
+            f"{name}_turned_away",
+            "Connections that there was no room for.",
+            lambda: factory.turned_away,
+        )
+
     async def _stop(self) -> None:
-        await self._port.stopService()
+        await self.close_port()
         await self.factory.drain()
+
+    def _port_closed(self, outcome: object) -> None:
+        if isinstance(outcome, Failure):
+            self.log.failure("{listen} could not be closed", outcome, listen=self._settings.listen)
+        self._closed = True
+        waiters, self._when_closed = self._when_closed, []
+        for waiter in waiters:
+            waiter.callback(None)
+
+
+def reply_classes(replies: Mapping[int, int]) -> dict[str, int]:
+    """Add up how many replies there were of each status, to classes such as ``2xx``."""
+    classes = dict.fromkeys(("2xx", "3xx", "4xx", "5xx"), 0)
+    for status, number in replies.items():
+        name = f"{status // 100}xx"
+        classes[name] = classes.get(name, 0) + number
+    return classes
 
 
 def is_local(address: IAddress) -> bool:

@@ -1,12 +1,14 @@
-// The counter and the timestamp as a minimal Go program: net/http, a mutex, memory.
+// The counter, the timestamp and the hash as a minimal Go program: net/http, a mutex, memory.
 //
 // It does less than the services it is compared with: the counter survives no death of the
-// process, replies carry no entity tag, and nothing is limited or drained. With -sync each PUT
+// process, replies carry no entity tag, jobs are never evicted, and nothing is limited or drained. With -sync each PUT
 // writes and fsyncs on its own before it is answered.
 package main
 
 import (
 	"bytes"
+	"crypto/sha512"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"io"
@@ -129,8 +131,69 @@ func (t *timestamp) set(value []byte) error {
 	return nil
 }
 
+// jobs holds the digests, and when each may be read; the first has the id 1.
+type jobs struct {
+	mutex   sync.RWMutex
+	delay   time.Duration
+	digests [][sha512.Size]byte
+	due     []time.Time
+}
+
+func (j *jobs) add(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", "POST")
+		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
+		return
+	}
+	password := r.PostFormValue("password")
+	if password == "" {
+		http.Error(w, "a password is needed", http.StatusBadRequest)
+		return
+	}
+	digest := sha512.Sum512([]byte(password))
+	due := time.Now().Add(j.delay)
+	j.mutex.Lock()
+	j.digests = append(j.digests, digest)
+	j.due = append(j.due, due)
+	id := len(j.digests)
+	j.mutex.Unlock()
+	text := strconv.Itoa(id)
+	w.Header().Set("Content-Type", "text/plain")
+	w.Header().Set("Location", "/hash/"+text)
+	io.WriteString(w, text)
+}
+
+func (j *jobs) read(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.Atoi(r.URL.Path[len("/hash/"):])
+	if err != nil || id < 1 {
+		http.Error(w, "not an id", http.StatusBadRequest)
+		return
+	}
+	j.mutex.RLock()
+	known := id <= len(j.digests)
+	var digest [sha512.Size]byte
+	var due time.Time
+	if known {
+		digest, due = j.digests[id-1], j.due[id-1]
+	}
+	j.mutex.RUnlock()
+	if !known {
+		http.Error(w, "no such job", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	if time.Now().Before(due) {
+		w.Header().Set("Retry-After", "1")
+		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, "pending")
+		return
+	}
+	io.WriteString(w, base64.StdEncoding.EncodeToString(digest[:]))
+}
+
 func main() {
 	address := flag.String("addr", "127.0.0.1:8000", "where to listen")
+	delay := flag.Duration("delay", 5*time.Second, "until a hash can be read")
 	durable := flag.Bool("sync", false, "fsync each timestamp, in the working folder")
 	flag.Parse()
 	stored := &timestamp{}
@@ -144,6 +207,9 @@ func main() {
 	mux := http.NewServeMux()
 	mux.Handle("/", newCounter())
 	mux.Handle("/timestamp", stored)
+	hashes := &jobs{delay: *delay}
+	mux.HandleFunc("/hash", hashes.add)
+	mux.HandleFunc("/hash/", hashes.read)
 	if err := http.ListenAndServe(*address, mux); !errors.Is(err, http.ErrServerClosed) {
 		log.Fatal(err)
 	}

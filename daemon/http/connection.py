@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from daemon.http.deadlines import NEVER
-from daemon.http.head import Head
+from daemon.http.head import END, Head
 from daemon.http.limits import Refused
 from daemon.http.outlet import Outlet, outlet
 from daemon.http.reader import Awaiting, Received, RequestReader
@@ -111,6 +111,11 @@ class Connection(Protocol):
             if head is not None and head.length == 0:
                 self._answer_at_once(head, b"")
                 return
+            end = data.find(END) + len(END)
+            head = self.server.remembered_head(data[:end])
+            if head is not None and head.length == len(data) - end:
+                self._answer_at_once(head, data[end:])
+                return
         reader = self._reader
         before = reader.awaiting
         if before is Awaiting.NOTHING:
@@ -152,20 +157,32 @@ class Connection(Protocol):
             self.transport.abortConnection()
         elif awaiting is Awaiting.REQUEST:
             self._close()
-        elif self.server.draining:
+        elif self.server.ending:
             self._refuse(Refused(HTTPStatus.SERVICE_UNAVAILABLE, "the server is stopping"))
         else:
             late = "header" if awaiting is Awaiting.HEAD else "body"
             self._refuse(Refused(HTTPStatus.REQUEST_TIMEOUT, f"the {late} did not come in time"))
 
-    def drain(self) -> None:
-        """End the connection as soon as it owes no reply."""
+    def drain(self) -> bool:
+        """End the connection as soon as it owes no reply.
+
+        :returns: whether it owes none, and waits for the client's end or :meth:`let_go`. A request
+            that crosses our end is read and dropped meanwhile; closed at once, the connection
+            would be reset by it.
+        """
         if self.idle:
-            self._close()
-        elif self._closing:
+            self._quiet = False
+            self._end(linger=True)
+            return True
+        if self._closing:
             self._must_move_within(DRAIN_S)
         else:
             self._settle(None)
+        return False
+
+    def let_go(self) -> None:
+        """Wait no longer for the client's end."""
+        self._out.close()
 
     # --- requests and replies
 
@@ -199,7 +216,9 @@ class Connection(Protocol):
             and request.headers_to_send is None
             and not server.draining
         ):
-            start = server.reply_starts.get(request.code) or server.reply_start(request.code)
+            code = request.code
+            start = server.reply_starts.get(code) or server.reply_start(code)
+            server.replies[code] += 1
             self._out.write(compose_ordinary(request, result, start))
             if request.is_awaited:
                 request.end()
@@ -242,7 +261,7 @@ class Connection(Protocol):
 
     def _reply(self, request: Request, body: bytes) -> None:
         self._current = self._result = None
-        keep_alive = request.head.keep_alive and not self.server.draining
+        keep_alive = request.head.keep_alive and not self._ends_with(request)
         try:
             reply = compose(request, body, self.server.date_line, keep_alive=keep_alive)
         except Exception:  # noqa: BLE001  # what a handler has set cannot be sent
@@ -252,9 +271,15 @@ class Connection(Protocol):
             request.end()
             return
         self._put(reply)
+        self.server.replies[request.code] += 1
         request.end()
         if not keep_alive:
             self._end(linger=bool(self._queue))
+
+    def _ends_with(self, request: Request) -> bool:
+        """Whether the server drains, and the reply to a request is the last on the connection."""
+        server = self.server
+        return server.draining and (server.ending or not request.keeps_open)
 
     def _reply_refusal(self, refused: Refused) -> None:
         self._put(self.server.refusal(refused))
@@ -307,11 +332,11 @@ class Connection(Protocol):
     @property
     def _reading_time_s(self) -> float:
         """How long the client may take to read its replies."""
-        return DRAIN_S if self.server.draining else self.server.limits.idle_s
+        return DRAIN_S if self.server.ending else self.server.limits.idle_s
 
     def _progressed(self) -> None:
         """Give a client more time that reads, though slowly; not while the server stops."""
-        if not self.server.draining:
+        if not self.server.ending:
             self._must_move_within(self._reading_time_s)
 
     def _drained(self) -> None:
@@ -350,7 +375,7 @@ class Connection(Protocol):
                 self._close()
         elif self._current is not None:
             self.deadline = inf
-        elif self.server.draining:
+        elif self.server.ending:
             self.deadline = self.server.drain_deadline
             self.server.deadlines.watch(self)
         else:

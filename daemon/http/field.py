@@ -42,6 +42,7 @@ _NAMES: Final = {
 
 
 _lines: dict[tuple[str | bytes, str | bytes], tuple[bytes, bytes]] = {}
+_starts: dict[str | bytes, tuple[bytes, bytes]] = {}
 
 
 def field_line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
@@ -64,15 +65,27 @@ def field_line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
 
 
 def _line(name: str | bytes, value: str | bytes) -> tuple[bytes, bytes]:
-    if isinstance(name, str):
-        name = name.encode("latin-1")
+    start = _starts.get(name)
+    if start is None:
+        start = _start(name)
+        if len(_starts) >= _REMEMBERED:
+            _starts.clear()
+        _starts[name] = start
+    key, before = start
+    if not before:
+        return start
     if isinstance(value, str):
         value = value.encode()
     if b"\n" in value or b"\r" in value:
         value = b" ".join(value.splitlines())
+    return key, before + value + b"\r\n"
+
+
+def _start(name: str | bytes) -> tuple[bytes, bytes]:
+    """Give a name in lower case, and the start of its lines."""
+    if isinstance(name, str):
+        name = name.encode("latin-1")
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no name of a field")
     key = name.lower()
-    if key in _OURS:
-        return key, b""
-    return key, b"%b: %b\r\n" % (_NAMES.get(key, name), value)
+    return key, b"" if key in _OURS else _NAMES.get(key, name) + b": "

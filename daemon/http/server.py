@@ -10,6 +10,7 @@ The replies are the same; docs/http.rst lists where they are not, and why.
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from http import HTTPStatus
 from math import inf
@@ -18,11 +19,12 @@ from uuid import uuid4
 
 from klein import Klein
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from daemon.http.access import AccessLog, LoggedConnection
 from daemon.http.connection import DRAIN_S, Connection
 from daemon.http.deadlines import TICK_S, Deadlines
 from daemon.http.head import Head, parse
@@ -37,6 +39,9 @@ REMEMBERED_BYTES: Final = 1024
 OVERFLOW: Final = 256
 """So many connections beyond the limit hear why they are refused; more are just closed."""
 
+FAREWELL_S: Final = 0.05
+"""How long a server that stops waits for the clients of idle connections to close their side."""
+
 RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 
@@ -49,6 +54,11 @@ class KleinFactory(Factory):
     :param render_refusal: gives the media type and body of replies that the server makes itself:
         to requests that do not reach the application, and to handlers that fail.
     :param now: the time of day in seconds since the epoch, for ``Date``.
+    :param access: is told of every request; None: nobody is.
+    :ivar draining: replies end their connections; see :meth:`wind_down`.
+    :ivar ending: so do all of them, and clients have little time; see :meth:`end_with_replies`.
+    :ivar replies: how many there were of each status.
+    :ivar turned_away: how many connections there was no room for.
     """
 
     log = Logger()
@@ -62,6 +72,7 @@ class KleinFactory(Factory):
         limits: Limits = Limits(),  # noqa: B008  # it is frozen
         render_refusal: RenderRefusal = plain_text,
         now: Callable[[], float] = time.time,
+        access: AccessLog | None = None,
     ) -> None:
         self.clock = clock
         self.limits = limits
@@ -69,18 +80,23 @@ class KleinFactory(Factory):
         self.deadlines = Deadlines(clock, self._set_idle_deadline)
         self.idle_deadline = 0.0
         self.draining = False
+        self.ending = False
         self.drain_deadline = inf
         self._emptying = False
         self.date_line = b""
         self.reply_starts: dict[int, bytes] = {}
+        self.replies: defaultdict[int, int] = defaultdict(int)
+        self.turned_away = 0
         self._render_refusal = render_refusal
         self._now = now
+        self._access = access
         self._connections: set[Connection] = set()
         self._refused: set[Connection] = set()
         self._heads: dict[bytes, Head] = {}
         self._seen = [0] * REMEMBERED_HEADS
         self.remembered_head = self._heads.get
         self._when_empty: list[Deferred[None]] = []
+        self._farewell: IDelayedCall | None = None
         self._date_loop = LoopingCall(self._set_date)
         self._date_loop.clock = clock
 
@@ -104,12 +120,24 @@ class KleinFactory(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Connection:  # noqa: ARG002  # Twisted's
         """Give the protocol of a new connection."""
+        if self._access is not None:
+            return LoggedConnection(self, self._access)
         return Connection(self)
 
+    def wind_down(self) -> None:
+        """From now on, have every reply end its connection, unless its handler asks otherwise.
+
+        Connections that owe no reply stay open, until :meth:`end_with_replies` or :meth:`drain`:
+        so clients can still fetch what they were promised. See
+        :func:`daemon.http.request.keep_open`.
+        """
+        self.draining = True
+
     def end_with_replies(self) -> None:
-        """From now on, have every reply end its connection."""
-        if not self.draining:
-            self.draining = True
+        """From now on, have every reply end its connection, whatever its handler asks."""
+        self.draining = True
+        if not self.ending:
+            self.ending = True
             self.drain_deadline = self.clock.seconds() + DRAIN_S
 
     def drain(self) -> Deferred[None]:
@@ -165,6 +193,7 @@ class KleinFactory(Factory):
 
     def refusal(self, refused: Refused) -> bytes:
         """Give the reply to what does not reach the application."""
+        self.replies[refused.status.value] += 1
         media_type, body = self._render_refusal(refused.status, refused.why)
         return compose_refusal(refused, media_type, body, self.date_line)
 
@@ -174,6 +203,7 @@ class KleinFactory(Factory):
             self._connections.add(connection)
             return None
         self._refused.add(connection)
+        self.turned_away += 1
         if len(self._refused) > OVERFLOW:
             connection.transport.abortConnection()
             return None
@@ -211,12 +241,18 @@ class KleinFactory(Factory):
         self.deadlines.stop()
         if self._date_loop.running:
             self._date_loop.stop()
+        if self._farewell is not None and self._farewell.active():
+            self._farewell.cancel()
 
     def _drain_connections(self) -> None:
         self._emptying = True
-        for connection in [*self._connections, *self._refused]:
-            connection.drain()
+        idle = [each for each in [*self._connections, *self._refused] if each.drain()]
+        self._farewell = self.clock.callLater(FAREWELL_S, self._let_go, idle)
         self._end_drain_when_empty()
+
+    def _let_go(self, connections: list[Connection]) -> None:
+        for connection in connections:
+            connection.let_go()
 
     def _end_drain_when_empty(self) -> None:
         if self._connections or self._refused or not self._emptying:

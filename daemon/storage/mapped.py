@@ -174,6 +174,11 @@ class Column:
         sealed = self._segments[-2]
         return sealed.entries[sealed.count - 1]
 
+    @property
+    def end(self) -> int:
+        """The place behind the newest entry: it rises by one with each that is appended."""
+        return self._segments[-1].anchor + self._at
+
     def append(self, value: int, limit: int = 0) -> int:
         """Add an entry, and drop all that are not greater than a limit.
 

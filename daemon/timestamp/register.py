@@ -103,6 +103,8 @@ class Register:
     :param stored: what an earlier run left.
     :param keep: stores a value for good; called in a thread, and may block and raise.
     :param on_change: called when the value that readers see has changed.
+    :ivar current: what readers see.
+    :ivar writes: how many writes were accepted in this run, stored or not.
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Register:
         self._boot = boot
         self._keep = keep
         self._on_change = on_change
-        self._writes = 0
+        self.writes = 0
         self.current = stored
 
     def write(self, write: Write) -> Stored:
@@ -144,8 +146,8 @@ class Register:
             ):
                 outcomes.append(None)
                 continue
-            self._writes += 1
-            current = last = Stored(text, f"{self._boot}-{self._writes}")
+            self.writes += 1
+            current = last = Stored(text, f"{self._boot}-{self.writes}")
             outcomes.append(last)
         return Batch(outcomes, last)
 

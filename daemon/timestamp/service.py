@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
@@ -12,17 +13,19 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from daemon.http.limits import plain_text
+from daemon.metrics import Histogram
 from daemon.plugin import Host, IDraining, StartError
 from daemon.storage.commit import GroupCommit
 from daemon.storage.slots import NewerFormatError, Slots
 from daemon.threads import OneThread
 from daemon.timestamp.register import Batch, Register, Stored, Write
-from daemon.timestamp.waiters import Waiters
 from daemon.timestamp.web import TimestampAPI
+from daemon.waiters import Waiters
 from daemon.webservice import HTTPSettings, Listen, WebPort
 
 FILE_NAME: Final = "timestamp"
 _BOOT_BYTES: Final = 8
+_US: Final = 1_000_000
 
 
 class Settings(HTTPSettings, frozen=True, kw_only=True):
@@ -70,7 +73,6 @@ class TimestampServer(Service):
         self.register = Register(
             secrets.token_hex(_BOOT_BYTES), keep=self._keep, on_change=self._waiters.wake
         )
-        self.begin = self.register.begin
         self.store = self.register.store
         self._writer = OneThread(host.reactor, "timestamp-writer")
         self._commit: GroupCommit[Write, Stored] = GroupCommit(host.reactor, self._writer, self)
@@ -83,6 +85,8 @@ class TimestampServer(Service):
             max_wait_s=settings.max_wait,
         )
         self.port = WebPort(self.api.app, settings, host, plain_text, changes_something=True)
+        self._began_us = 0
+        self._commit_time = self._show_metrics()
 
     def privilegedStartService(self) -> None:
         """Bind the port."""
@@ -109,15 +113,46 @@ class TimestampServer(Service):
         """Say what is not stored, or not answered yet."""
         return f"{self._commit.waiting} timestamps not stored, {self.port.unfinished()}"
 
-    # --- for the group commit (see ``Committer``), with ``begin`` and ``store``
+    # --- for the group commit (see ``Committer``), with ``store``
+
+    def begin(self, items: Sequence[Write]) -> Batch:
+        """Decide a batch."""
+        self._began_us = self._host.now()
+        return self.register.begin(items)
 
     def end(self, batch: Batch, outcome: Exception | None) -> list[Stored | Exception]:
         """Conclude a batch, and say how the disk is."""
+        if batch.last is not None:
+            self._commit_time.observe((self._host.now() - self._began_us) / _US)
         if isinstance(outcome, OSError):
             self._host.health.degrade("disk", f"cannot store the timestamp: {outcome}")
         elif batch.last is not None:
             self._host.health.recover("disk")
         return self.register.end(batch, outcome)
+
+    def _show_metrics(self) -> Histogram:
+        """Say what can be asked of this service.
+
+        :returns: is to be told how long each commit takes.
+        """
+        metrics = self._host.metrics
+        api, register = self.api, self.register
+        metrics.counter("reads", "Requests to read.", lambda: api.reads, plot="Reads")
+        metrics.counter("writes", "Writes accepted.", lambda: register.writes, plot="Writes")
+        metrics.gauge(
+            "waiting_readers",
+            "Readers that wait for the next write.",
+            lambda: len(self._waiters),
+            plot="Waiting readers",
+        )
+        metrics.gauge(
+            "waiting_writes", "Writes that wait for the disk.", lambda: self._commit.waiting
+        )
+        return metrics.histogram(
+            "commit_seconds",
+            "Time until the writes that share a commit were on disk.",
+            plot="Commit" if self._on_disk else None,
+        )
 
     def _keep(self, value: bytes) -> None:
         """Store a value; in the writer's thread."""

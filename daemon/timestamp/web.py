@@ -26,8 +26,8 @@ from daemon.timestamp.register import (
     Write,
 )
 from daemon.timestamp.text import MAX_BYTES, NotATimestampError, parse
-from daemon.timestamp.waiters import Waiters
 from daemon.tokens import NotAuthorizedError, Tokens
+from daemon.waiters import Waiters
 
 MEDIA_TYPE: Final = b"text/plain; charset=utf-8"
 
@@ -90,6 +90,7 @@ class TimestampAPI:
     :param clock: tells how long a reader has waited.
     :param tokens: who may write.
     :param max_wait_s: the longest that a reader may wait, in seconds.
+    :ivar reads: how many requests to read there were.
     """
 
     app = Klein()
@@ -113,10 +114,12 @@ class TimestampAPI:
         self._errors = Errors(plain_text, _STATUSES)
         self._shown: Stored | None = None
         self._etag = self._text = b""
+        self.reads = 0
 
     @app.route("/timestamp", methods=["GET"])
     def read(self, request: IRequest) -> bytes | Deferred[bytes]:
         """Give the timestamp, or wait until there is another than the client knows."""
+        self.reads += 1
         if not accepts(request.getHeader(b"accept"), "text/plain"):
             raise NotAcceptableError("there is text/plain only")
         conditions = _conditions(request)

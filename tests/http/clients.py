@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from daemon.http.access import AccessLog
 from daemon.http.limits import Limits
 from daemon.http.server import KleinFactory
 from tests.http.responses import Response, read_responses
@@ -155,7 +156,12 @@ class Server:
     :ivar now_s: the time of day.
     """
 
-    def __init__(self, limits: Limits | None = None, app: Klein | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        app: Klein | None = None,
+        access: AccessLog | None = None,
+    ) -> None:
         self.clock = Clock()
         self.application = Application()
         self.factory = KleinFactory(
@@ -163,6 +169,7 @@ class Server:
             self.clock,
             limits=limits or Limits(),
             now=lambda: EPOCH + self.clock.seconds(),
+            access=access,
         )
         self.factory.doStart()
 

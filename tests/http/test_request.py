@@ -12,6 +12,8 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.web.http_headers import Headers
 
+from daemon.http.request import body_of, set_line
+from tests.http.clients import Server, post
 from tests.http.fronts import OURS, TWISTED_WEB, Front, Reply
 from tests.http.test_routes import app_of
 
@@ -220,3 +222,19 @@ def test_the_address_of_the_client_is_there_as_text_too():
     front.serve(app_of(handler))
     front.ask("GET", "/")
     assert texts == ["127.0.0.1"]
+
+
+def test_a_line_set_is_a_field_whether_or_not_all_of_them_were_looked_at():
+    app = Klein()
+
+    @app.route("/")
+    def answer(request: Any) -> bytes:
+        set_line(request, b"x-a", b"X-A: 1\r\n")
+        assert request.responseHeaders.getRawHeaders(b"x-a") == [b"1"]
+        set_line(request, b"x-b", b"X-B: 2\r\n")
+        return body_of(request)
+
+    client = Server(app=app).connect()
+    client.send(post(b"body"))
+    (reply,) = client.replies()
+    assert (reply.get(b"x-a"), reply.get(b"x-b"), reply.body) == (b"1", b"2", b"body")

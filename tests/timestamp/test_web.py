@@ -10,9 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from daemon.timestamp.register import Register, Stored, Write
-from daemon.timestamp.waiters import Waiters
 from daemon.timestamp.web import TimestampAPI, WriteSoon
 from daemon.tokens import Tokens
+from daemon.waiters import Waiters
 from tests.http.fronts import Front, front
 
 __all__ = ["front"]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 
-from daemon.timestamp.waiters import RELEASED_AT_ONCE, Waiters
+from daemon.waiters import RELEASED_AT_ONCE, Waiters
 
 
 def test_ten_thousand_waiters_share_one_timer():

@@ -1,4 +1,4 @@
-"""Readers that wait for the next write: any number of them, one timer."""
+"""Readers that wait for something to change, or for their time: any number of them, one timer."""
 
 from __future__ import annotations
 

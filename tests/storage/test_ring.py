@@ -1,0 +1,392 @@
+"""Numbered entries: what is kept, through which deaths, and what is told when it cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from daemon.storage.ring import SKIPPED, STORING, Ring
+from daemon.storage.ringfiles import HEADER_BYTES, boot_id
+from daemon.storage.salvage import Trouble
+from daemon.storage.segments import NewerFormatError
+from tests.storage.columns import full_disk, refusing
+
+VALUE_BYTES = 8
+PIECE = 64
+BOOT, NEXT_BOOT = b"b" * 16, b"c" * 16
+
+
+def ring_in(folder: Path | None, boot: bytes = BOOT) -> tuple[Ring, list[Trouble]]:
+    ring = Ring(folder, VALUE_BYTES, PIECE, boot)
+    return ring, ring.open()
+
+
+def value(number: int) -> bytes:
+    return number.to_bytes(VALUE_BYTES, "big")
+
+
+def fill(ring: Ring, count: int) -> None:
+    for _ in range(count):
+        ring.append(ring.next, value(ring.next))
+
+
+def step(ring: Ring) -> Trouble | None:
+    """Do what service and thread do once a second."""
+    return ring.take(ring.work().run())
+
+
+def held(ring: Ring) -> list[int]:
+    """The numbers of all entries, each of which must have its own stamp and value."""
+    numbers = [n for n in range(max(1, ring.first - 5), ring.next + 5) if ring.stamp(n)]
+    assert [ring.stamp(number) for number in numbers] == numbers
+    assert [ring.value(number) for number in numbers] == [value(number) for number in numbers]
+    assert ring.count() == len(numbers)
+    return numbers
+
+
+def after_death(folder: Path, boot: bytes = BOOT) -> Ring:
+    """Give what a start would find now, in a copy so that nothing changes."""
+    copy = Path(tempfile.mkdtemp(dir=folder.parent)) / "copy"
+    shutil.copytree(folder, copy)
+    ring, _ = ring_in(copy, boot)
+    return ring
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "ring"
+
+
+class Model(RuleBasedStateMachine):
+    """A ring beside a list, through clean ends, kills and a disk that is full at times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = tempfile.TemporaryDirectory()
+        self.folder = Path(self.place.name) / "ring"
+        self.ring, _ = ring_in(self.folder)
+        self.numbers: list[int] = []
+        self.next = 1
+
+    def teardown(self) -> None:
+        self.place.cleanup()
+
+    @rule(count=st.integers(1, 100))
+    def append(self, count: int) -> None:
+        fill(self.ring, count)
+        self.numbers += range(self.next, self.next + count)
+        self.next += count
+
+    @rule(count=st.integers(1, 150))
+    def drop(self, count: int) -> None:
+        self.numbers = self.numbers[count:]
+        self.ring.drop_before(self.numbers[0] if self.numbers else self.next)
+
+    @rule()
+    def let_the_thread_work(self) -> None:
+        assert step(self.ring) is None
+
+    @rule()
+    def end_well_and_start(self) -> None:
+        assert self.ring.close() is None
+        self.start()
+
+    @rule()
+    def kill_and_start(self) -> None:
+        self.start()
+
+    @rule(limit=st.integers(0, 300))
+    def look_for_a_stamp(self, limit: int) -> None:
+        above = [number for number in self.numbers if number > limit]
+        assert self.ring.first_above(1, limit) == (above[0] if above else self.next)
+        assert self.ring.count(limit + 1) == len(above)
+
+    def start(self) -> None:
+        self.ring, troubles = ring_in(self.folder)
+        assert not troubles
+        # What was dropped of a piece that is still there comes back; it is for the owner to know.
+        if self.numbers:
+            assert self.ring.first <= self.numbers[0]
+            self.ring.drop_before(self.numbers[0])
+        else:
+            self.ring.drop_before(self.next)
+
+    @invariant()
+    def the_same_entries_are_there(self) -> None:
+        assert self.ring.next == self.next
+        assert held(self.ring) == self.numbers
+        assert self.ring.newest == (self.numbers[-1] if self.numbers else self.ring.newest)
+
+
+Model.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestModel = Model.TestCase
+
+
+def test_without_files_it_is_the_same(folder):
+    ring, troubles = ring_in(None)
+    fill(ring, 3 * PIECE)
+    ring.drop_before(PIECE + 2)
+    assert held(ring) == list(range(PIECE + 2, 3 * PIECE + 1))
+    assert step(ring) is None
+    assert not troubles
+    assert not folder.exists()
+
+
+def test_files_are_private_and_those_passed_are_removed(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 3 * PIECE)
+    step(ring)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    before = len(list(folder.iterdir()))
+    ring.drop_before(2 * PIECE + 5)
+    step(ring)
+    assert len(list(folder.iterdir())) == before - 2
+
+
+def test_the_next_piece_is_made_before_it_is_needed(folder, monkeypatch):
+    ring, _ = ring_in(folder)
+    fill(ring, 1)
+    step(ring)
+    monkeypatch.setattr(os, "posix_fallocate", refusing(errno.ENOSPC))
+    fill(ring, PIECE)
+    monkeypatch.undo()
+    assert held(after_death(folder)) == list(range(1, PIECE + 2))
+
+
+def test_numbers_do_not_come_again_when_all_entries_are_dropped(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 2 * PIECE)
+    ring.drop_before(ring.next)
+    assert ring.close() is None
+    again, _ = ring_in(folder)
+    assert again.next == 2 * PIECE + 1
+
+
+def test_numbers_do_not_come_again_after_a_loss_of_power(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, PIECE + 5)
+    again, _ = ring_in(folder, NEXT_BOOT)
+    assert again.next >= SKIPPED * PIECE
+    assert held(again) == list(range(1, PIECE + 6))
+    first = again.next
+    fill(again, 1)
+    assert held(again) == [*range(1, PIECE + 6), first]
+    assert again.count(PIECE) == 7
+    assert again.first_above(1, PIECE + 5) == first
+
+
+def test_after_a_clean_end_nothing_is_skipped_in_the_next_run_of_the_machine(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, PIECE + 5)
+    assert ring.close() is None
+    again, _ = ring_in(folder, NEXT_BOOT)
+    assert again.next == PIECE + 6
+
+
+def test_what_a_loss_of_power_took_half_of_is_not_there(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 20)
+    (path,) = folder.glob("0000000000-*")
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES + PIECE * 8 + 9 * VALUE_BYTES)
+        file.write(bytes(VALUE_BYTES))
+    again, _ = ring_in(folder, NEXT_BOOT)
+    assert held(again) == list(range(1, 10))
+    once_more, _ = ring_in(folder, NEXT_BOOT)
+    assert held(once_more) == list(range(1, 10))
+    assert once_more.next == again.next
+
+
+def test_a_kill_between_value_and_stamp_leaves_no_entry(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    (path,) = folder.glob("0000000000-*")
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES + PIECE * 8 + 5 * VALUE_BYTES)
+        file.write(b"x" * VALUE_BYTES)
+    again, _ = ring_in(folder)
+    assert again.next == 6
+    fill(again, 1)
+    assert held(again) == list(range(1, 7))
+
+
+def test_a_torn_file_keeps_its_readable_part(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 20)
+    (path,) = folder.glob("0000000000-*")
+    os.truncate(path, HEADER_BYTES + PIECE * 8 + 10 * VALUE_BYTES)
+    again, troubles = ring_in(folder)
+    assert held(again) == list(range(1, 11))
+    assert "torn" in troubles[0].why
+    assert again.next > 21
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("damage", ["foreign", "header", "short", "folder", "long", "link"])
+def test_what_is_unreadable_is_set_aside_and_its_numbers_are_not_used_again(folder, damage):
+    ring, _ = ring_in(folder)
+    fill(ring, 2 * PIECE + 5)
+    (path,) = folder.glob("0000000002-*")
+    if damage == "foreign":
+        path.write_bytes(b"hello")
+    elif damage == "header":
+        with path.open("r+b") as file:
+            file.seek(24)
+            file.write(b"\xff" * 8)
+    elif damage == "short":
+        os.truncate(path, 10)
+    elif damage == "long":
+        os.truncate(path, 1 << 20)
+    else:
+        path.unlink()
+        path.mkdir() if damage == "folder" else path.symlink_to(folder / "elsewhere")
+    again, troubles = ring_in(folder)
+    assert [trouble.part for trouble in troubles] == [path.name]
+    assert held(again) == list(range(1, 2 * PIECE + 1))
+    assert again.next == 3 * PIECE + 1
+    assert list(folder.glob("*.aside-1"))
+    # Without a number having been given, the start after that must know too.
+    once_more, troubles = ring_in(folder)
+    assert not troubles
+    assert once_more.next == 3 * PIECE + 1
+
+
+def test_when_nothing_is_readable_numbers_go_on_behind_all_files(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    for path in folder.iterdir():
+        path.write_bytes(b"hello")
+    again, troubles = ring_in(folder)
+    assert troubles
+    assert again.next > PIECE
+    assert again.first == again.next
+    once_more, _ = ring_in(folder)
+    assert once_more.next == again.next
+
+
+def test_a_newer_format_is_left_alone(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    (path,) = folder.glob("0000000000-*")
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write((2).to_bytes(8, "little"))
+    before = path.read_bytes()
+    with pytest.raises(NewerFormatError, match="format 2"):
+        ring_in(folder)
+    assert path.read_bytes() == before
+
+
+def test_of_two_files_for_the_same_entries_the_fuller_one_counts(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    (path,) = folder.glob("0000000000-*")
+    shutil.copy(path, folder / "0000000000-77.ring")
+    fill(ring, 5)
+    again, troubles = ring_in(folder)
+    assert held(again) == list(range(1, 11))
+    assert troubles[0].part == "0000000000-77.ring"
+
+
+@pytest.mark.parametrize("begun", [0, 5, PIECE])
+def test_a_full_disk_stops_nothing_and_what_is_in_memory_is_written_later(folder, begun):
+    ring, _ = ring_in(folder)
+    fill(ring, begun)
+    with full_disk():
+        trouble = step(ring)
+        fill(ring, 3 * PIECE)
+        trouble = step(ring) or trouble
+        assert trouble is not None
+        assert trouble.part == STORING
+        assert held(ring) == list(range(1, 3 * PIECE + begun + 1))
+    for _ in range(6):
+        step(ring)
+    assert step(ring) is None
+    assert held(ring) == list(range(1, 3 * PIECE + begun + 1))
+    assert held(after_death(folder)) == held(ring)
+    fill(ring, 1)
+    assert held(after_death(folder)) == held(ring)
+
+
+def test_numbers_that_were_in_memory_only_do_not_come_again_after_a_kill(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    with full_disk():
+        fill(ring, 3 * PIECE)
+        step(ring)
+        again = ring_in(folder)[0]
+    assert again.next >= ring.next
+    assert again.count() == PIECE
+
+
+def test_a_close_writes_what_is_in_memory_if_it_can(folder):
+    ring, _ = ring_in(folder)
+    with full_disk():
+        fill(ring, 2 * PIECE)
+        step(ring)
+    assert ring.close() is None
+    again, _ = ring_in(folder, NEXT_BOOT)
+    assert held(again) == list(range(1, 2 * PIECE + 1))
+
+
+def test_a_close_on_a_full_disk_says_what_is_missing(folder):
+    ring, _ = ring_in(folder)
+    with full_disk():
+        fill(ring, 5)
+        trouble = ring.close()
+    assert trouble is not None
+    assert trouble.part == STORING
+
+
+def test_a_file_that_was_taken_away_is_noticed_and_made_anew(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    step(ring)
+    (path,) = folder.glob("0000000000-*")
+    path.unlink()
+    assert step(ring) is not None
+    step(ring)
+    assert step(ring) is None
+    fill(ring, 1)
+    assert held(after_death(folder)) == list(range(1, 7))
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    ring, troubles = ring_in(tmp_path / "file")
+    assert troubles[0].part == STORING
+    fill(ring, 5)
+    assert held(ring) == list(range(1, 6))
+    assert step(ring) is not None
+
+
+def test_a_disk_that_refuses_to_sync_is_told(folder, monkeypatch):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    monkeypatch.setattr(os, "fdatasync", refusing(errno.EIO))
+    assert step(ring) is not None
+
+
+@given(st.lists(st.integers(1, 100), max_size=200), st.integers(1, 100))
+def test_stamps_are_lowered_to_a_limit(stamps, limit):
+    ring, _ = ring_in(None)
+    for stamp in sorted(stamps):
+        ring.append(stamp, value(1))
+    ring.lower(limit)
+    lowered = [ring.stamp(number) for number in range(1, ring.next)]
+    assert lowered == [min(stamp, limit) for stamp in sorted(stamps)]
+
+
+def test_the_machine_tells_its_runs_apart():
+    assert boot_id() == boot_id()
+    assert len(boot_id()) == 16

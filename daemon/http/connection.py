@@ -79,6 +79,11 @@ class Connection(Protocol):
             and not self._half_closed
         )
 
+    @property
+    def is_recent(self) -> bool:
+        """Whether it is idle, and was made or used within the current tick of the deadlines."""
+        return self.idle and self.deadline >= self.server.idle_deadline
+
     # --- what the transport tells
 
     def connectionMade(self) -> None:

@@ -39,6 +39,10 @@ REMEMBERED_BYTES: Final = 1024
 OVERFLOW: Final = 256
 """So many connections beyond the limit hear why they are refused; more are just closed."""
 
+RECENT_S: Final = 0.25
+"""How much longer a server that stops waits for requests on connections that are new or were in use a
+moment ago: their clients may be about to ask, and would get no reply."""
+
 FAREWELL_S: Final = 0.05
 """How long a server that stops waits for the clients of idle connections to close their side."""
 
@@ -96,7 +100,7 @@ class KleinFactory(Factory):
         self._seen = [0] * REMEMBERED_HEADS
         self.remembered_head = self._heads.get
         self._when_empty: list[Deferred[None]] = []
-        self._farewell: IDelayedCall | None = None
+        self._partings: list[IDelayedCall] = []
         self._date_loop = LoopingCall(self._set_date)
         self._date_loop.clock = clock
 
@@ -241,14 +245,26 @@ class KleinFactory(Factory):
         self.deadlines.stop()
         if self._date_loop.running:
             self._date_loop.stop()
-        if self._farewell is not None and self._farewell.active():
-            self._farewell.cancel()
+        for parting in self._partings:
+            if parting.active():
+                parting.cancel()
+        self._partings.clear()
 
     def _drain_connections(self) -> None:
         self._emptying = True
-        idle = [each for each in [*self._connections, *self._refused] if each.drain()]
-        self._farewell = self.clock.callLater(FAREWELL_S, self._let_go, idle)
+        recent = {each for each in self._connections if each.is_recent}
+        self._part_from([*(self._connections - recent), *self._refused])
+        if recent:
+            self._partings.append(self.clock.callLater(RECENT_S, self._part_from_recent, recent))
         self._end_drain_when_empty()
+
+    def _part_from_recent(self, recent: set[Connection]) -> None:
+        self._part_from([*(self._connections & recent)])
+
+    def _part_from(self, connections: list[Connection]) -> None:
+        idle = [each for each in connections if each.drain()]
+        if idle:
+            self._partings.append(self.clock.callLater(FAREWELL_S, self._let_go, idle))
 
     def _let_go(self, connections: list[Connection]) -> None:
         for connection in connections:

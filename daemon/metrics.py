@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
 from itertools import accumulate
 from typing import Final
 
@@ -41,6 +43,40 @@ LATENCY_BOUNDS_S: Final = (
 """Upper bounds of a histogram of seconds, from half a millisecond to what nobody waits for."""
 
 
+class Kind(Enum):
+    """How a number is plotted over time."""
+
+    LEVEL = "level"
+    """As it is."""
+
+    RATE = "rate"
+    """By how much it rises in a second."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A metric that is worth a person's look.
+
+    :ivar title: a few words.
+    :ivar unit: ``seconds``, ``bytes``, or nothing for a plain number.
+    :ivar read: gives the number.
+    """
+
+    title: str
+    kind: Kind
+    unit: str
+    read: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class SpreadPlot:
+    """A histogram that is worth a person's look; see :class:`Plot`."""
+
+    title: str
+    unit: str
+    histogram: Histogram
+
+
 class Histogram:
     """How often what was measured lay below each of some bounds.
 
@@ -58,6 +94,16 @@ class Histogram:
         """Count a value that was measured."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self._sum += value
+
+    @property
+    def bounds(self) -> tuple[float, ...]:
+        """The upper bounds."""
+        return self._bounds
+
+    @property
+    def counts(self) -> list[int]:
+        """How many values lie between each bound and the one before it; last, beyond them all."""
+        return list(self._counts)
 
     @property
     def sum(self) -> float:
@@ -79,33 +125,62 @@ class Metrics(Collector):
 
     :param service: the service's name.
     :param registry: collects those of all services.
+    :param on_failure: told the name of each metric that could not be read, and why: the others are
+        collected all the same. None: it raises.
+    :ivar plots: those that are worth a person's look, in the order in which they were added.
     """
 
-    def __init__(self, service: str, registry: CollectorRegistry | None = None) -> None:
-        self._prefix = f"tsdaemon_{service}_"
-        self._families: list[Callable[[], Metric]] = []
-        self._names: set[str] = set()
+    def __init__(
+        self,
+        service: str,
+        registry: CollectorRegistry | None = None,
+        on_failure: Callable[[str, Exception], None] | None = None,
+    ) -> None:
+        self.prefix = f"tsdaemon_{service}_"
+        self._families: dict[str, Callable[[str], Metric]] = {}
+        self._on_failure = on_failure
+        self.plots: list[Plot | SpreadPlot] = []
         if registry is not None:
             registry.register(self)
 
-    def gauge(self, name: str, what: str, read: Read, *, label: str | None = None) -> None:
+    def gauge(
+        self, name: str, what: str, read: Read, *, label: str | None = None, plot: str | None = None
+    ) -> None:
         """Show a number that rises and falls.
 
         :param what: says in one sentence what it is.
         :param read: asked whenever someone looks.
         :param label: the name of the label, if there is one.
+        :param plot: its title on the admin's page, a few words; None: it is not plotted there.
+            Of a metric with a label, the sum is.
         :raises ValueError: there is such a metric already.
         """
         self._add(name, lambda full: _filled(GaugeMetricFamily, full, what, read, label))
+        if plot is not None:
+            self.plots.append(Plot(plot, Kind.LEVEL, _unit(name), _summed(read)))
 
-    def counter(self, name: str, what: str, read: Read, *, label: str | None = None) -> None:
-        """Show a number that only rises while the process lives; see :meth:`gauge`."""
+    def counter(
+        self, name: str, what: str, read: Read, *, label: str | None = None, plot: str | None = None
+    ) -> None:
+        """Show a number that only rises while the process lives; see :meth:`gauge`.
+
+        What is plotted is its rise in a second.
+        """
         self._add(name, lambda full: _filled(CounterMetricFamily, full, what, read, label))
+        if plot is not None:
+            self.plots.append(Plot(plot, Kind.RATE, _unit(name), _summed(read)))
 
     def histogram(
-        self, name: str, what: str, bounds: Sequence[float] = LATENCY_BOUNDS_S
+        self,
+        name: str,
+        what: str,
+        bounds: Sequence[float] = LATENCY_BOUNDS_S,
+        *,
+        plot: str | None = None,
     ) -> Histogram:
         """Show how what is measured is spread; see :meth:`gauge`.
+
+        What is plotted is what 99 of 100 lie below.
 
         :param bounds: as for :class:`Histogram`.
         """
@@ -117,22 +192,45 @@ class Metrics(Collector):
             return metric
 
         self._add(name, family)
+        if plot is not None:
+            self.plots.append(SpreadPlot(plot, _unit(name), histogram))
         return histogram
 
     def collect(self) -> Iterable[Metric]:
         """Give all of them, as the registry wants them."""
-        return (family() for family in self._families)
+        for name, family in self._families.items():
+            try:
+                metric = family(name)
+            except Exception as error:
+                if self._on_failure is None:
+                    raise
+                self._on_failure(name, error)
+            else:
+                yield metric
 
     def describe(self) -> Iterator[Metric]:
         """Give the registry no names in advance: they are added later."""
         return iter(())
 
     def _add(self, name: str, family: Callable[[str], Metric]) -> None:
-        full = self._prefix + name
-        if full in self._names:
+        full = self.prefix + name
+        if full in self._families:
             raise ValueError(f"there are two metrics {full}")
-        self._names.add(full)
-        self._families.append(lambda: family(full))
+        self._families[full] = family
+
+
+def _unit(name: str) -> str:
+    """Give the unit at the end of a metric's name."""
+    unit = name.rpartition("_")[2]
+    return unit if unit in ("seconds", "bytes") else ""
+
+
+def _summed(read: Read) -> Callable[[], float]:
+    def total() -> float:
+        found = read()
+        return sum(found.values()) if isinstance(found, Mapping) else found
+
+    return total
 
 
 def _filled(

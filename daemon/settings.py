@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ import msgspec
 import tomlkit
 from msgspec import Meta
 
-from daemon.settings_types import about, accepts_text, wanted
+from daemon.redaction import redact
+from daemon.settings_types import Level, about, accepts_text, is_table, wanted
 
 ENVIRONMENT_PREFIX = "TSDAEMON_"
 NOT_SETTINGS = frozenset({"config", "only", "without"})
@@ -46,6 +46,21 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["text", "json"],
         Meta(description="What a line of the log on stderr is: readable text, or a JSON object."),
     ] = "text"
+    log_level: Annotated[
+        Level, Meta(description="Events below this level are left out of the log.")
+    ] = "info"
+    log_levels: Annotated[
+        dict[str, Level],
+        Meta(
+            description=(
+                "The same for the namespaces that begin with a name, as in"
+                ' { "daemon.http" = "warn" }.'
+            )
+        ),
+    ] = {}
+    access_log: Annotated[
+        bool, Meta(description="Whether each HTTP request is a line of the log.")
+    ] = False
     drain_timeout: Annotated[
         float,
         Meta(
@@ -161,20 +176,6 @@ def flag(text: str) -> Given:
     return Given(table, key, value, f"--set {name.strip()}", is_text=True)
 
 
-_PASSWORD_IN_AUTHORITY: Final = re.compile(r"(?<=://)([^/?#\s@:]*):.*@", re.DOTALL)
-_PASSWORD_BY_NAME: Final = re.compile(
-    r"""(?ix) \b (\w* (?:pass\w* | pwd | secret | token | api_?key | auth)) (\s*=\s*)
-    (?: '(?:\\.|[^'\\])*' | "(?:\\.|[^"\\])*" | (?:\\.|[^&\s\\])* )"""
-)
-"""In the query of a URL, and in the ``keyword=value`` form, where values may be quoted."""
-
-
-def redact(text: str) -> str:
-    """Put ``***`` in place of the passwords of a DSN, in its query too; rather too much of it."""
-    text = _PASSWORD_IN_AUTHORITY.sub(r"\1:***@", text)
-    return _PASSWORD_BY_NAME.sub(r"\1\2***", text)
-
-
 def _from_state_directory(environment: Mapping[str, str]) -> Iterator[Given]:
     """Give systemd's folder, which counts as a default; of several, the first."""
     folder = environment.get("STATE_DIRECTORY", "").partition(":")[0]
@@ -203,7 +204,7 @@ def _from_file(path: Path, tables: Tables) -> Iterator[Given]:
                 )
             for inner, inner_value in value.items():
                 yield Given(key, inner, inner_value, str(path))
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and key not in DaemonSettings.__struct_fields__:
             raise SettingsError(_unknown_table(key, str(path), tables))
         else:
             yield Given("", key, value, str(path))
@@ -265,8 +266,16 @@ def _read_text(text: str, type_: Any) -> object:
     try:
         document = tomllib.loads(f"value = {text}")
     except _NOT_TOML:
-        return text
+        return _pairs(text) if is_table(type_) else text
     return document["value"] if len(document) == 1 else text
+
+
+def _pairs(text: str) -> object:
+    """Read ``name=value,name=value``, which is easier to write in a shell than TOML."""
+    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        return text
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _built(table: str, cls: type[Table], values: dict[str, Any]) -> Table:
@@ -327,6 +336,10 @@ def _toml(value: object) -> str:
     """Write one value; the library knows the escapes. TOML has no word for nothing."""
     if value is None:
         return ""
+    if isinstance(value, dict):
+        inline = tomlkit.inline_table()
+        inline.update(value)
+        return inline.as_string()
     if isinstance(value, list):
         return tomlkit.item([_redacted(element) for element in value]).as_string()
     return tomlkit.item(_redacted(value)).as_string()

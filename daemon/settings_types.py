@@ -6,9 +6,12 @@ A type comes with its ``Meta``: ``Annotated[float, Meta(gt=0, extra={"unit": "se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import inspect
+
+Level = Literal["debug", "info", "warn", "error", "critical"]
+"""How bad it is that something happened, as the log has it."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ def accepts_text(annotation: Any) -> bool:
     )
 
 
+def is_table(annotation: Any) -> bool:
+    """Whether a field takes names with values."""
+    return isinstance(about(annotation).type, inspect.DictType)
+
+
 def wanted(annotation: Any) -> str:
     """Say in a few words which values a field takes, as in ``a number > 0, <= 60 (seconds)``."""
     described = about(annotation)
@@ -82,6 +90,8 @@ def _words(kind: inspect.Type) -> str:
             return " or ".join(str(value) for value in kind.values)
         case inspect.ListType():
             return f"a list of: {_words(kind.item_type)}"
+        case inspect.DictType():
+            return f"a table of names, each with: {_words(kind.value_type)}"
         case inspect.NoneType():
             return "nothing"
         case _:

@@ -12,13 +12,13 @@ from twisted.application.service import Application, IServiceCollection, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.task import Clock
-from twisted.logger import ILogObserver, capturedLogs
+from twisted.logger import ILogObserver, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from daemon.lifecycle import Daemon, NotStarted, TakeSignal
 from daemon.logs import Log
-from daemon.plugin import IDraining, StartError
+from daemon.plugin import IDraining, IStaysLast, ReloadError, StartError
 from daemon.state import StateFolder
 
 Asks = Callable[[str], None]
@@ -76,6 +76,18 @@ class Tea(Service):
 
     def unfinished(self) -> str:
         return "three cups"
+
+
+@implementer(IStaysLast)
+class StaysLast(Tea):
+    """A service that is there until all others are gone."""
+
+    others_stop_error: Exception | None = None
+
+    def others_stop(self) -> None:
+        self.notes.append(f"{self.name}: others stop")
+        if self.others_stop_error:
+            raise self.others_stop_error
 
 
 class LifecycleTests(SynchronousTestCase):
@@ -157,6 +169,80 @@ class LifecycleTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual(self.statuses, [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_what_stays_last_stops_when_all_others_are_gone(self) -> None:
+        last = StaysLast(self.notes)
+        self.daemon.add("last", last)
+        self.start()
+        stopped = self.daemon.stopService()
+        self.assertEqual(self.notes[-3:], ["last: others stop", "green stops", "black stops"])
+        self.green.stopped.callback(None)
+        self.assertEqual(self.notes[-1], "black stops")
+        self.black.stopped.callback(None)
+        self.assertEqual(self.notes[-1], "last stops")
+        self.assertNoResult(stopped)
+        last.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.statuses, [])
+
+    def test_what_stays_last_is_not_waited_for_past_the_time_of_a_stop(self) -> None:
+        last = StaysLast(self.notes)
+        self.daemon.add("last", last)
+        self.start()
+        stopped = self.daemon.stopService()
+        self.green.stopped.callback(None)
+        with capturedLogs() as events:
+            self.reactor.advance(30)
+        self.successResultOf(stopped)
+        self.assertEqual(self.notes[-1], "last stops")
+        self.assertEqual([event["service"] for event in events], ["black"])
+        self.assertEqual(self.statuses, [1])
+        last.stopped.callback(None)
+        self.black.stopped.callback(None)
+
+    def test_one_that_cannot_hear_of_the_stop_does_not_keep_the_others(self) -> None:
+        last = StaysLast(self.notes)
+        last.others_stop_error = ValueError("deaf")
+        self.daemon.add("last", last)
+        self.start()
+        stopped = self.daemon.stopService()
+        for service in (self.green, self.black, last):
+            service.stopped.callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.statuses, [1])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_everyone_can_see_where_each_service_is_in_its_life(self) -> None:
+        overview = self.daemon.host("green").overview
+        self.daemon.host("black")
+
+        def phases() -> list[str]:
+            members = overview.members.values()
+            return [overview.phase, *(member.health.phase for member in members)]
+
+        self.assertEqual(phases(), ["starting", "starting", "starting"])
+        self.start()
+        self.assertEqual(phases(), ["running", "running", "running"])
+        self.assertTrue(overview.ready)
+        overview.members["green"].health.fail("pot", "no pot")
+        self.assertFalse(overview.ready)
+        self.daemon.stopService()
+        self.green.stopped.callback(None)
+        self.assertEqual(phases(), ["draining", "stopped", "draining"])
+        self.black.stopped.callback(None)
+
+    def test_a_metric_that_cannot_be_read_hides_no_other_and_is_logged_once(self) -> None:
+        def broken() -> float:
+            raise ValueError("spilt")
+
+        host = self.daemon.host("green")
+        host.metrics.gauge("spilt", "Cannot be read.", broken)
+        host.metrics.gauge("cups", "Cups.", lambda: 3)
+        for _ in range(3):
+            collected = [family.name for family in host.overview.registry.collect()]
+            self.assertEqual(collected, ["tsdaemon_green_cups"])
+        (failure,) = self.flushLoggedErrors(ValueError)
+        self.assertEqual(failure.getErrorMessage(), "spilt")
 
     def test_a_stop_gives_the_state_folder_back(self) -> None:
         self.start()
@@ -254,6 +340,47 @@ class LifecycleTests(SynchronousTestCase):
         self.daemon.daemon_log.file.close()
         self.assertEqual(self.reactor.stops, 0)
         self.assertTrue(self.daemon.ready)
+
+    def test_sighup_reads_anew_what_services_have_to_whatever_is_wrong_with_one(self) -> None:
+        def broken() -> None:
+            raise ReloadError("cups.pem: no such file")
+
+        def bug() -> None:
+            raise KeyError("bug")
+
+        read: list[str] = []
+        host = self.daemon.host("green")
+        host.on_reload("cups", broken)
+        host.on_reload("pots", bug)
+        host.on_reload("leaves", lambda: read.append("leaves"))
+        self.start()
+        with capturedLogs() as events:
+            self.takers[0](signal.SIGHUP)
+            self.reactor.advance(0)
+        self.assertEqual(read, ["leaves"])
+        self.assertEqual(
+            [(event["log_level"].name, formatEvent(event)) for event in events],
+            [
+                ("warn", "SIGHUP: the cups stay as they were: cups.pem: no such file"),
+                ("critical", "SIGHUP: the pots could not be read anew"),
+                ("info", "SIGHUP: the log is open anew"),
+            ],
+        )
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
+
+    def test_sighup_on_the_way_to_a_stop_reads_nothing(self) -> None:
+        read: list[str] = []
+        self.daemon.host("green").on_reload("leaves", lambda: read.append("leaves"))
+        self.start()
+        self.takers[0](signal.SIGHUP)
+        self.daemon.shut_down("now")
+        self.reactor.advance(0)
+        self.assertEqual(read, [])
+
+    def test_services_hear_whether_requests_are_to_be_logged(self) -> None:
+        for wanted in (False, True):
+            daemon = Daemon(self.reactor, self.state, drain_timeout_s=1, access_log=wanted)
+            self.assertIs(daemon.host("red").access_log, wanted)
 
     def test_sighup_without_a_log_of_ours_changes_nothing(self) -> None:
         self.start()

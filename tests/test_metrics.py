@@ -80,3 +80,27 @@ def test_a_histogram_knows_its_sum():
     histogram.observe(2)
     histogram.observe(0.5)
     assert histogram.sum == 2.5
+
+
+def test_without_anyone_to_tell_a_metric_that_cannot_be_read_raises():
+    metrics = Metrics("hash")
+
+    def broken() -> float:
+        raise ValueError("closed")
+
+    metrics.gauge("backlog", "What waits.", broken)
+    with pytest.raises(ValueError, match="closed"):
+        list(metrics.collect())
+
+
+def test_what_is_worth_a_look_is_named_in_its_order():
+    metrics = Metrics("hash")
+    metrics.counter("jobs", "Jobs.", lambda: 1, plot="Jobs")
+    metrics.gauge("hidden", "Of no interest.", lambda: 1)
+    metrics.histogram("work_seconds", "Work.", plot="Work")
+    metrics.gauge("size_bytes", "Size.", lambda: 1, plot="Size")
+    assert [(plot.title, plot.unit) for plot in metrics.plots] == [
+        ("Jobs", ""),
+        ("Work", "seconds"),
+        ("Size", "bytes"),
+    ]

@@ -110,3 +110,15 @@ def test_what_twisted_would_only_log_stops_the_start():
 
     with pytest.raises(PluginError, match="a plugin cannot be loaded: ImportError: no kettle"):
         discover(find)
+
+
+def test_a_plugin_finds_its_openapi_document_in_the_package_of_its_module(tmp_path, monkeypatch):
+    (tmp_path / "tea_house").mkdir()
+    (tmp_path / "tea_house" / "openapi.json").write_text("{}")
+    (tmp_path / "tea_house" / "service.py").touch()
+    (tmp_path / "milk_bar").mkdir()
+    (tmp_path / "openapi.json").write_text("nobody's")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert ServicePlugin("tea", "tea_house.service", "").openapi() == b"{}"
+    assert ServicePlugin("milk", "milk_bar.service", "").openapi() is None
+    assert ServicePlugin("cake", "cake", "").openapi() is None

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from daemon.settings import Settings, SettingsError, flag, load, redact, to_toml
+from daemon.redaction import redact
+from daemon.settings import Settings, SettingsError, flag, load, to_toml
 
 
 class Tea(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,7 +20,8 @@ from daemon.settings_types import about, accepts_text, wanted
         (Literal["a", "b"], "a or b"),
         (list[int], "a list of: a whole number"),
         (str | None, "text or nothing"),
-        (dict[str, int], "dict"),
+        (dict[str, int], "a table of names, each with: a whole number"),
+        (set[int], "set"),
         (
             Annotated[str, Meta(extra={"endpoint": True})],
             "a Twisted endpoint such as tcp:4000:interface=127.0.0.1",

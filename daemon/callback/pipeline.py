@@ -37,8 +37,8 @@ PAGE_MENTIONS: Final = 10_000
 """So many objects at most do they name, together: some 10 ms of work, for which others wait."""
 
 AT_ONCE: Final = 16
-"""So many lookups at most begin in one turn of the reactor. A source that answers at once would else
-have so many answers in each turn that new callbacks had to wait for them."""
+"""So many lookups at most begin in one turn of the reactor: else a source that answers at once
+would have so many answers in each turn that new callbacks had to wait for them."""
 
 TICK_S: Final = 0.5
 """How often callbacks are looked for whose time is over, and an inbox that failed is read again."""

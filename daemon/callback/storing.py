@@ -47,7 +47,7 @@ class _Row:
 
     def merge(self, last_seen_us: int, callbacks: list[int]) -> None:
         self.last_seen_us = max(self.last_seen_us, last_seen_us)
-        self.callbacks = self.callbacks + callbacks
+        self.callbacks += callbacks  # a copy each time would be ever longer
 
 
 class Storing:

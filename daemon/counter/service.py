@@ -73,6 +73,18 @@ class CounterServer(Service):
         self._syncs = Periodic(host.reactor, self._sync)
         self._api = CounterAPI(self._add)
         self._port = WebPort(self._api.app, settings, host, plain_text, changes_something=False)
+        self._column = Column(host.state.path / FOLDER_NAME)
+        self._is_open = False
+        self._first = 0
+        host.metrics.counter(
+            "requests", "Requests counted since the start.", self._requests, plot="Requests"
+        )
+        host.metrics.gauge(
+            "window_requests",
+            "Requests in the window: the number that the next one is answered with, less one.",
+            self.window_requests,
+            plot="In the window",
+        )
 
     def privilegedStartService(self) -> None:
         """Bind the port."""
@@ -97,17 +109,20 @@ class CounterServer(Service):
 
     def window_requests(self) -> int:
         """Give the number of requests in the window, without counting anything."""
-        return self._window.count(self._now())
+        return self._window.count(self._now()) if self._is_open else self._column.count
 
     def unfinished(self) -> str:
         """Say what is not on disk, or not answered yet."""
         return f"the last sync, and {self._port.unfinished()}"
 
+    def _requests(self) -> int:
+        return self._column.end - self._first
+
     def _add(self) -> int:
         return self._window.add(self._now())
 
     def _open(self) -> None:
-        self._column = Column(self._host.state.open() / FOLDER_NAME)
+        self._host.state.open()
         try:
             opened = self._column.open(self._now())
         except NewerFormatError as error:
@@ -120,6 +135,8 @@ class CounterServer(Service):
         for trouble in opened.troubles:
             self._host.health.degrade(trouble.part, trouble.why)
         self._window = Window(self._column, self._window_us)
+        self._first = self._column.end
+        self._is_open = True
 
     async def _sync(self) -> None:
         """Let the thread do what blocks."""
@@ -135,5 +152,6 @@ class CounterServer(Service):
     async def _stop(self) -> None:
         await self._port.stopService()
         await self._syncs.stop()
+        self._is_open = False
         self._tell(await self._thread(self._column.close))
         self._thread.stop()

@@ -26,11 +26,13 @@ class Places(Generic[Occupant]):
     """A fixed number of places, each taken by one client and given back once.
 
     :param limit: how many.
+    :ivar turned_away: how many clients got none.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._taken: set[Occupant] = set()
+        self.turned_away = 0
 
     def __iter__(self) -> Iterator[Occupant]:
         """Go through the clients, as they are now."""
@@ -49,6 +51,7 @@ class Places(Generic[Occupant]):
         if not self.closed and len(self._taken) >= self._limit:
             self._settle()
         if len(self._taken) >= self._limit:
+            self.turned_away += 1
             return False
         self._taken.add(client)
         return True

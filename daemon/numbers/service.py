@@ -101,6 +101,8 @@ class NumberServer(Service):
         self._syncs = Periodic(host.reactor, self._sync)
         self._unsynced = False
         self._refusals = 0
+        self._refusals_before = 0
+        self._show_metrics()
 
     def privilegedStartService(self) -> None:
         """Bind the port."""
@@ -151,6 +153,39 @@ class NumberServer(Service):
         if not self._places.closed:
             self._end_clients()
             self._host.shut_down(f"terminate from {client}")
+
+    def _show_metrics(self) -> None:
+        """Say what can be asked of this service."""
+        counter, gauge = self._host.metrics.counter, self._host.metrics.gauge
+        tally, places, recorder = self._tally, self._places, self._recorder
+        counter(
+            "received",
+            "Numbers received and recorded, duplicates included.",
+            lambda: tally.unique + tally.duplicates,
+            plot="Received",
+        )
+        counter("unique", "Distinct numbers in the log.", lambda: tally.unique, plot="Unique")
+        counter(
+            "duplicates",
+            "Numbers received that the log had already.",
+            lambda: tally.duplicates,
+            plot="Duplicates",
+        )
+        gauge(
+            "unrecorded",
+            "Numbers received that are not in the log yet.",
+            lambda: recorder.unrecorded,
+            plot="Not yet in the log",
+        )
+        gauge("clients", "Clients connected.", lambda: len(places), plot="Clients")
+        counter(
+            "invalid_lines",
+            "Clients disconnected for an invalid line.",
+            lambda: self._refusals_before + self._refusals,
+        )
+        counter(
+            "turned_away", "Clients closed at once: no place was free.", lambda: places.turned_away
+        )
 
     async def _stop(self) -> None:
         await self._port.stopService()
@@ -208,6 +243,7 @@ class NumberServer(Service):
         if self._refusals > REFUSALS_LOGGED:
             more = self._refusals - REFUSALS_LOGGED
             self.log.info("disconnected {count} more clients: invalid lines", count=more)
+        self._refusals_before += self._refusals
         self._refusals = 0
 
     async def _sync(self) -> None:

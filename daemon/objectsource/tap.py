@@ -114,7 +114,7 @@ def makeService(options: Options, reactor: Any = None) -> Daemon:
         reactor,
         StateFolder(Path(general.state)),  # which the source never asks for
         drain_timeout_s=general.drain_timeout,
-        daemon_log=log_for(general.log_format, twistd_flags(sys.argv)),
+        daemon_log=log_for(general, twistd_flags(sys.argv)),
     )
     daemon.add(NAME, ObjectSource(options.source, daemon.host(NAME)))
     return daemon

@@ -119,6 +119,8 @@ class RunningDaemon:
     :param address: where clients reach its number server.
     :param environment: variables beside the test's own.
     :param stdout: a descriptor to print reports to, instead of a file.
+    :param command: what runs twistd.
+    :param descriptors: to pass on.
     """
 
     _serial = itertools.count()
@@ -131,6 +133,8 @@ class RunningDaemon:
         *,
         environment: Mapping[str, str] | None = None,
         stdout: int | None = None,
+        command: Sequence[str | Path] = (TWISTD,),
+        descriptors: Sequence[int] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         number = next(self._serial)
@@ -141,9 +145,10 @@ class RunningDaemon:
         self._clients: list[Client] = []
         with self._stdout.open("wb") as out, self._stderr.open("wb") as errors:
             self._process = subprocess.Popen(
-                [TWISTD, *arguments],
+                [*command, *arguments],
                 cwd=folder,
                 env=_environment(environment),
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=out if stdout is None else stdout,
                 stderr=errors,

@@ -11,6 +11,13 @@ tsdaemon = ServiceMaker(
     "tsdaemon",
 )
 
+tsobjectsource = ServiceMaker(
+    "tsobjectsource",
+    "daemon.objectsource.tap",
+    "The other side of tsdaemon's callback service, for trying it out.",
+    "tsobjectsource",
+)
+
 numbers = ServicePlugin(
     "numbers",
     "daemon.numbers.service",
@@ -27,4 +34,22 @@ counter = ServicePlugin(
     "counter",
     "daemon.counter.service",
     "Answers every HTTP request with the number of requests of the last 60 seconds.",
+)
+
+hash = ServicePlugin(  # noqa: A001  # the service's name
+    "hash",
+    "daemon.hash.service",
+    "Hashes passwords with SHA-512 after a delay, as jobs, over HTTP.",
+)
+
+callback = ServicePlugin(
+    "callback",
+    "daemon.callback.service",
+    "Takes callbacks, looks up the objects they name, and keeps those online in a database.",
+)
+
+admin = ServicePlugin(
+    "admin",
+    "daemon.admin.service",
+    "Tells over HTTP how the daemon and its services are: health, metrics, a page.",
 )

@@ -1,0 +1,1 @@
+"""The admin service: how the daemon and its services are, for people and for programs."""

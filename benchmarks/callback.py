@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
@@ -51,8 +51,6 @@ connections, each waiting for its 204 before it posts again.  Afterwards each ca
 answered must be in the inbox's file, or settled without having expired; each object that was
 looked up must be in the database.  fsync is on, in PostgreSQL too."""
 
-Outcome = TypeVar("Outcome")
-
 
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
@@ -76,16 +74,23 @@ def argument_parser() -> argparse.ArgumentParser:
         help="ids are random ones below these (100,1000000)",
     )
     add("--sources", type=choice_argument((IMMEDIATE, DOWN)), default=[DOWN, IMMEDIATE])
+    add(
+        "--empty-seconds",
+        type=positive_argument,
+        default=15,
+        help="that the inbox has to be empty after a load (%(default)s)",
+    )
     add("--callbacks", type=positive_argument, default=1000, help="of 200 ids (%(default)s)")
     add("--backlog", type=positive_argument, default=1_000_000, help="callbacks (%(default)s)")
     add("--delay-seconds", type=positive_argument, default=20, help="(%(default)s)")
     return parser
 
 
-def in_folder(measure: Callable[[Path], Outcome]) -> Outcome:
-    """Measure in a fresh folder."""
+@contextmanager
+def fresh_folder() -> Iterator[Path]:
+    """Give a folder that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        return measure(Path(folder))
+        yield Path(folder)
 
 
 @contextmanager
@@ -110,7 +115,8 @@ def measure_accepts(options: argparse.Namespace, cores: Cores) -> None:
                 for id_range in options.ranges:
                     name = f"{ids} ids of {id_range:,}, source {kind}"
                     posts = Posts(CONNECTIONS, options.seconds, ids, id_range)
-                    found = in_folder(lambda at, k=kind, p=posts: accepts(cores, at, k, p))
+                    with fresh_folder() as folder:
+                        found = accepts(cores, folder, kind, posts, options.empty_seconds)
                     figures.setdefault(name, []).append(found)
                     print(f"- round {turn}, {name}: {accepts_line(found)}", flush=True)
     print(f"\n{accepts_table(figures)}")
@@ -123,11 +129,9 @@ def measure_through(options: argparse.Namespace, cores: Cores) -> None:
     with databases() as kinds:
         for _ in range(options.repeat):
             for name, fresh in kinds.items():
-                figures.setdefault(name, []).append(
-                    in_folder(
-                        lambda at, new=fresh: through(cores, at, new(), options.callbacks, MANY_IDS)
-                    )
-                )
+                with fresh_folder() as folder:
+                    found = through(cores, folder, fresh(), options.callbacks, MANY_IDS)
+                figures.setdefault(name, []).append(found)
     print(through_table(figures))
 
 
@@ -136,11 +140,9 @@ def measure_delays(options: argparse.Namespace, cores: Cores) -> None:
     print(heading(f"Callbacks of {MANY_IDS} different ids, answers after 0.3 to 4.3 s"))
     figures: dict[str, Delays] = {}
     for rate in DELAY_RATES:
-        figures[f"{rate:g} callbacks/s"] = in_folder(
-            lambda at, per_second=rate: delayed(
-                cores, at, MANY_IDS, per_second, options.delay_seconds
-            )
-        )
+        with fresh_folder() as folder:
+            found = delayed(cores, folder, MANY_IDS, rate, options.delay_seconds)
+        figures[f"{rate:g} callbacks/s"] = found
     print(delays_table(figures))
 
 
@@ -155,9 +157,8 @@ def measure_backlog(options: argparse.Namespace, cores: Cores) -> None:
             name = f"ids of {id_range:,}, {'over' if over else 'to be looked up'}"
             # A million different objects take minutes.
             until_empty = over or id_range == min(options.ranges)
-            figures[name] = in_folder(
-                lambda at, b=backlog, p=posts, u=until_empty: worked(cores, at, b, p, until_empty=u)
-            )
+            with fresh_folder() as folder:
+                figures[name] = worked(cores, folder, backlog, posts, until_empty=until_empty)
     print(backlog_table(figures))
 
 
@@ -167,10 +168,10 @@ def measure_storing(options: argparse.Namespace, cores: Cores) -> None:  # noqa:
     figures: dict[str, Stored] = {}
 
     async def all_of_them(reactor: Any) -> None:
-        with databases() as kinds, tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
+        with databases() as kinds, fresh_folder() as folder:
             for name, fresh in kinds.items():
                 figures[name] = await stored(
-                    reactor, Path(folder), fresh() or "sqlite:", ROW_IDS, options.seconds
+                    reactor, folder, fresh() or "sqlite:", ROW_IDS, options.seconds
                 )
 
     try:

@@ -113,14 +113,14 @@ def worked(
             found = daemon.metrics()
             left, through_s = int(found["inbox_depth"]), None
             if until_empty:
-                daemon.wait_until_empty(EMPTY_SECONDS)
+                daemon.require_empty(EMPTY_SECONDS)
                 through_s = time.monotonic() - began
                 found = daemon.metrics()
             peak_bytes = daemon.peak_bytes()
             daemon.stop()
             expired = int(found["expired_callbacks_total"])
             if until_empty:
-                daemon.require_rows(0)
+                require(daemon, daemon.rows() == 0, "callbacks are left on disk")
                 wanted = backlog.callbacks if backlog.over else 0
                 require(daemon, expired == wanted, f"{expired:,} callbacks expired")
     looked_up = int(found["lookups_total/online"])

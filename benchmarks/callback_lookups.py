@@ -98,7 +98,7 @@ def through(cores: Cores, folder: Path, dsn: str | None, callbacks: int, ids: in
     with running(cores, folder, IMMEDIATE, settings) as daemon:
         began, cpu_before = time.monotonic(), daemon.cpu_seconds()
         daemon.post(posts)
-        daemon.wait_until_empty(EMPTY_SECONDS)
+        daemon.require_empty(EMPTY_SECONDS)
         found = Through(objects, time.monotonic() - began, daemon.cpu_seconds() - cpu_before)
         daemon.stop()
         kept = stored(daemon, dsn)

@@ -42,13 +42,19 @@ class AnswerAtOnce(Protocol):
         )
 
 
+class Source(ServerFactory):
+    """The source."""
+
+    protocol = AnswerAtOnce
+    noisy = False
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, required=True)
     port = parser.parse_args().port
-    factory = ServerFactory.forProtocol(AnswerAtOnce)
-    IReactorTCP(installed_reactor).listenTCP(port, factory, BACKLOG, HOST)
+    IReactorTCP(installed_reactor).listenTCP(port, Source(), BACKLOG, HOST)
     IReactorCore(installed_reactor).run()
 
 

@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 
 from daemon.callback.lookups import (
     FIRST_WAIT_US,
+    KEPT,
     LONGEST_WAIT_US,
     PROBES,
     STRIKES,
@@ -103,6 +104,37 @@ def test_the_latest_receipt_counts_whatever_the_order():
     under_test.add(2, 10, [5])
     begin_all(under_test, 21)
     assert under_test.end(5, ONLINE, 30) == Claim(5, 20, [1, 2])
+
+
+def test_an_object_that_is_named_again_and_again_keeps_only_callbacks_that_wait_for_it():
+    under_test = lookups()
+    newest = 1000 * KEPT
+    for number in range(newest + 1):
+        now_us = number * LIFESPAN_US // KEPT
+        under_test.add(number, now_us, [5])
+        under_test.expire(now_us)
+    begin_all(under_test, now_us)
+    claim = under_test.end(5, ONLINE, now_us)
+    assert claim is not None
+    assert set(claim.callbacks) >= set(range(newest - KEPT, newest + 1))
+    assert len(claim.callbacks) <= 3 * KEPT
+    under_test.take_settled()
+    under_test.settle(claim.callbacks)
+    assert sorted(under_test.take_settled()) == [*range(newest - KEPT, newest + 1)]
+
+
+def test_a_callback_is_over_when_its_objects_need_not_be_stored():
+    under_test = lookups()
+    assert not under_test.is_over(10, LIFESPAN_US + 10)
+    assert under_test.is_over(10, LIFESPAN_US + 11)
+
+
+def test_a_callback_that_is_passed_over_is_settled():
+    under_test = lookups()
+    under_test.pass_over(1)
+    assert begin_all(under_test) == []
+    assert under_test.take_settled() == [1]
+    assert under_test.expired == 1
 
 
 def test_an_answer_serves_nobody_who_comes_after_it():

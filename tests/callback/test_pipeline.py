@@ -12,7 +12,7 @@ from twisted.logger import capturedLogs
 
 from daemon.callback.inbox import RefusedError
 from daemon.callback.lookups import STRIKES, Lookups
-from daemon.callback.pipeline import MENTIONS, SOURCE, TICK_S, Pipeline
+from daemon.callback.pipeline import AT_ONCE, MENTIONS, SOURCE, TICK_S, Pipeline
 from daemon.callback.storing import BATCH_S, Storing
 from daemon.callback.verdict import Says
 from daemon.http.client import (
@@ -166,6 +166,33 @@ def test_a_callback_of_the_future_lives_no_longer_than_others(path):
     assert after.store.rows == {1: START_US}
 
 
+def test_one_turn_of_the_reactor_begins_few_lookups_and_the_next_ones_the_rest(works):
+    works.receive(*range(3 * AT_ONCE + 1))
+    assert works.source.asked == [*range(AT_ONCE)]
+    works.source.answer(0)
+    assert works.source.asked == [*range(1, AT_ONCE)]
+    works.pass_time(0)
+    assert works.source.asked == [*range(1, 3 * AT_ONCE + 1)]
+
+
+def test_a_stop_within_a_turn_leaves_nothing_behind(works):
+    works.receive(*range(AT_ONCE + 1))
+    works.stop()
+    assert works.source.asked == []
+    assert works.clock.getDelayedCalls() == []
+
+
+def test_callbacks_whose_time_was_over_at_the_start_are_settled_without_a_lookup(path):
+    before = Bench(path)
+    before.accept(1, at=START_US - LIFESPAN_S * 1_000_000 - 1)
+    before.accept(2, at=START_US - LIFESPAN_S * 1_000_000)
+    before.close()
+    works = Works(path).start()
+    assert works.source.asked == [2]
+    assert works.inbox.depth == 1
+    assert works.lookups.expired == 1
+
+
 def test_a_backlog_is_worked_through_in_pieces_and_new_callbacks_wait_behind_it(path):
     ids_each = MENTIONS // 10
     before = Bench(path)
@@ -179,7 +206,7 @@ def test_a_backlog_is_worked_through_in_pieces_and_new_callbacks_wait_behind_it(
     asked = 0
     while answered := works.source.answer_all(online=False):
         asked += answered
-        works.pass_time(TICK_S)
+        works.pass_time(0)
         assert works.lookups.mentions <= MENTIONS
     assert asked == 20 * ids_each + 1
     works.pass_time(1)
@@ -199,6 +226,7 @@ def test_an_object_that_the_source_does_not_tell_of_is_settled(works, status):
 
 def test_a_flood_of_refusals_does_not_flood_the_log(works):
     works.receive(*range(200))
+    works.pass_time(0)
     with capturedLogs() as events:
         for object_id in range(200):
             works.source.answer_status(object_id, 403)
@@ -261,6 +289,7 @@ def test_a_lookup_that_hangs_does_not_keep_a_callback_beyond_its_time(works):
 def test_a_source_that_is_down_is_told_and_so_is_its_return(works):
     ids = range(STRIKES + 10)
     works.receive(*ids)
+    works.pass_time(0)
     for object_id in ids:
         works.source.fail(object_id, ConnectionFailedError("connection refused"))
     assert works.told == [(SOURCE, "the source cannot be asked: connection refused")]

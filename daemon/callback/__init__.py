@@ -1,1 +1,1 @@
-"""The callback service: takes callbacks, looks up their objects, and keeps those that are online."""
+"""The callback service: looks up what callbacks name, and keeps the objects that are online."""

@@ -40,8 +40,8 @@ OVERFLOW: Final = 256
 """So many connections beyond the limit hear why they are refused; more are just closed."""
 
 RECENT_S: Final = 0.25
-"""How much longer a server that stops waits for requests on connections that are new or were in use a
-moment ago: their clients may be about to ask, and would get no reply."""
+"""How much longer a server that stops waits for requests on connections that are new or were in
+use a moment ago: their clients may be about to ask, and would get no reply."""
 
 FAREWELL_S: Final = 0.05
 """How long a server that stops waits for the clients of idle connections to close their side."""

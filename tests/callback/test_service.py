@@ -147,8 +147,7 @@ async def test_the_age_of_the_oldest_callback_is_told_while_the_source_is_down(h
     assert await post(house.reactor, port, b'{"object_ids":[1]}') == 204
     await house.until(lambda: house.sample("oldest_waiting_seconds") > 0)
     assert house.sample("inbox_depth") == 1
-    assert IDraining.providedBy(service)
-    assert "1 callbacks" in service.unfinished()
+    assert "1 callbacks" in IDraining(service).unfinished()
     await service.stopService()
 
 

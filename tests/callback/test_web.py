@@ -52,7 +52,8 @@ class Service:
         return exchange
 
     def ask(self, method, target, body=b"", fields=None) -> Reply:
-        return self.begin(method, target, body, fields).reply
+        reply: Reply = self.begin(method, target, body, fields).reply
+        return reply
 
     def post(self, body, fields=None) -> Reply:
         return self.ask("POST", "/callback", body, fields)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -124,7 +124,7 @@ class Pipeline:
         number = callback.number
         is_next = not self._is_loading and self._taken >= self._arrived
         self._arrived = max(self._arrived, number)
-        if self._running and is_next and self._lookups.mentions < MENTIONS:
+        if self._running and is_next and self._lookups.size < MENTIONS:
             self._take(callback)
             self._pass_on()
             self._begin()
@@ -150,7 +150,7 @@ class Pipeline:
         """Read on in the inbox, if there is more, and room that is worth a look at the disk."""
         if self._is_loading or not self._running or self._taken >= self._arrived:
             return
-        room = MENTIONS - self._lookups.mentions
+        room = MENTIONS - self._lookups.size
         if room < MENTIONS // 4:
             return
         self._is_loading = True
@@ -210,7 +210,11 @@ class Pipeline:
             self._set_timer(self._now())
 
     def _look_up(self, object_id: int, began_us: int) -> None:
-        answer: Deferred[Any] = self._client.get(b"/objects/%d" % object_id)
+        answer: Deferred[Any]
+        try:
+            answer = self._client.get(b"/objects/%d" % object_id)
+        except Exception:  # noqa: BLE001  # a bug; the object is asked for again
+            answer = fail()
         answer.addCallback(self._answered, object_id)
         answer.addErrback(self._unanswered)
         answer.addCallback(self._conclude, object_id, began_us)

@@ -12,11 +12,13 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from daemon.callback.expiry import PART as EXPIRY
 from daemon.callback.expiry import Expiry
 from daemon.callback.inbox import Inbox, RefusedError
 from daemon.callback.lookups import Lookups
 from daemon.callback.objects import StoreError, parse_database, store_for
 from daemon.callback.pipeline import Pipeline
+from daemon.callback.storing import PART as STORING
 from daemon.callback.storing import Storing
 from daemon.callback.web import CallbackAPI
 from daemon.http.client import client_for
@@ -55,7 +57,7 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
         ),
     ] = 1024 * 1024
     max_ids: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="How many ids a callback may have.")
+        int, Meta(ge=1, le=100_000, description="How many ids a callback may have.")
     ] = 10_000
     source: Annotated[
         str,
@@ -190,6 +192,7 @@ class CallbackServer(Service):
             self._store,
             self._lifespan_us,
             settle=self._stored,
+            waits=self._lookups.waits,
             tell=self._tell,
             upsert_time=self._host.metrics.histogram(
                 "upsert_seconds", "Time that storing a batch of objects took."
@@ -299,6 +302,9 @@ class CallbackServer(Service):
     def _tell(self, part: str, why: str | None) -> None:
         if why is None:
             self._host.health.recover(part)
+            if part == EXPIRY and not len(self._storing):
+                # The database works, and nothing is left that could not be stored.
+                self._host.health.recover(STORING)
         else:
             self._host.health.degrade(part, why)
 

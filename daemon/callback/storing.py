@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from daemon.callback.lookups import Claim
+from daemon.callback.lookups import KEPT, Claim
 from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, Seen, StoreError
 from daemon.clock import Now
 from daemon.metrics import Histogram
@@ -32,6 +32,9 @@ PART: Final = "storing"
 
 _US: Final = 1_000_000
 
+Waits = Callable[[int], bool]
+"""Tells whether a callback is not settled yet."""
+
 Tell = Callable[[str, str | None], None]
 """Told which part is in trouble and why; None: it is well."""
 
@@ -39,15 +42,20 @@ Tell = Callable[[str, str | None], None]
 class _Row:
     """What is to be stored of one object."""
 
-    __slots__ = ("callbacks", "last_seen_us")
+    __slots__ = ("callbacks", "last_seen_us", "room")
 
     def __init__(self, claim: Claim) -> None:
         self.last_seen_us = claim.last_seen_us
         self.callbacks = claim.callbacks
+        self.room = KEPT
 
-    def merge(self, last_seen_us: int, callbacks: list[int]) -> None:
+    def merge(self, last_seen_us: int, callbacks: list[int], waits: Waits) -> None:
+        """Let more callbacks wait for it, and forget those that wait no more."""
         self.last_seen_us = max(self.last_seen_us, last_seen_us)
         self.callbacks += callbacks  # a copy each time would be ever longer
+        if len(self.callbacks) > self.room:
+            self.callbacks = list(filter(waits, self.callbacks))
+            self.room = max(KEPT, 2 * len(self.callbacks))
 
 
 class Storing:
@@ -61,6 +69,8 @@ class Storing:
     :param store: the database.
     :param lifespan_us: rows older than that need not be stored any more.
     :param settle: told the callbacks whose rows are stored, one mention each.
+    :param waits: tells which callbacks may be forgotten: while the database is down, objects are
+        named again and again by callbacks whose time is over one after the other.
     :param tell: told how the database is.
     :param upsert_time: told how long each statement took, in seconds.
     :ivar stored: rows that were stored.
@@ -76,6 +86,7 @@ class Storing:
         lifespan_us: int,
         *,
         settle: Callable[[Iterable[int]], None],
+        waits: Waits,
         tell: Tell,
         upsert_time: Histogram,
     ) -> None:
@@ -84,6 +95,7 @@ class Storing:
         self._store = store
         self._lifespan_us = lifespan_us
         self._settle = settle
+        self._waits = waits
         self._tell = tell
         self._upsert_time = upsert_time
         self._rows: dict[int, _Row] = {}
@@ -103,7 +115,7 @@ class Storing:
         if row is None:
             self._rows[claim.id] = _Row(claim)
         else:
-            row.merge(claim.last_seen_us, claim.callbacks)
+            row.merge(claim.last_seen_us, claim.callbacks, self._waits)
         if self._under_way is None and not self._retry_s:
             if len(self._rows) >= BATCH_ROWS:
                 self._flush()
@@ -129,6 +141,11 @@ class Storing:
             done = self._under_way = Deferred.fromCoroutine(self._upsert(rows))
             done.addErrback(self._bug)
             done.addCallback(lambda _: self._ended())
+            return
+        # All were over. Nothing is known of the database any more: the next row finds out.
+        self._retry_s = 0.0
+        if self._rows:
+            self._timer = self._clock.callLater(0, self._flush)
 
     def _take(self) -> dict[int, _Row]:
         """Give the rows of the next statement. Those whose time is over are settled instead."""
@@ -168,7 +185,7 @@ class Storing:
             if newer is None:
                 self._rows[object_id] = row
             else:
-                newer.merge(row.last_seen_us, row.callbacks)
+                newer.merge(row.last_seen_us, row.callbacks, self._waits)
         self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s or FIRST_RETRY_S)
         if not self._stopped:
             self._tell(PART, f"objects cannot be stored: {why}")

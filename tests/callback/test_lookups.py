@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
+from collections import deque
 from collections.abc import Iterable
 
 import pytest
@@ -281,6 +283,99 @@ def test_failures_among_successes_do_not_count_as_down():
     for object_id in begin_all(under_test):
         under_test.end(object_id, OFFLINE if object_id % STRIKES == 0 else FAILED, 0)
         assert not under_test.source_is_down
+
+
+def test_mentions_are_counted_one_by_one():
+    under_test = lookups()
+    under_test.add(1, 0, [5, 6, 7])
+    begin_all(under_test)
+    under_test.end(5, OFFLINE, 1)
+    under_test.end(6, OFFLINE, 1)
+    assert (under_test.mentions, under_test.size) == (1, 1)
+
+
+def overloaded(factor: float) -> float:
+    """Give the share of the source's answers that came in time under a load above its capacity.
+
+    Ten lookups at a time that take two seconds each are five a second.
+    """
+    under_test = lookups(concurrency=10)
+    under_way: deque[tuple[int, int]] = deque()
+    number = stored = ended = 0
+    for now_us in range(0, 300_000_000, 50_000):
+        while number < now_us * 5 * factor / 1_000_000:
+            number += 1
+            under_test.add(number, now_us, [number])
+        while under_way and under_way[0][0] <= now_us:
+            _, object_id = under_way.popleft()
+            claim = under_test.end(object_id, ONLINE, now_us)
+            if now_us > 150_000_000:
+                ended += 1
+                stored += claim is not None
+            if claim:
+                under_test.settle(claim.callbacks)
+        for object_id in begin_all(under_test, now_us):
+            under_way.append((now_us + 2_000_000, object_id))
+        under_test.expire(now_us)
+    assert under_test.size < 2 * 30 * 5 * factor
+    return stored / ended
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.1, 3.0])
+def test_with_more_objects_than_can_be_looked_up_answers_still_come_in_time(factor):
+    assert overloaded(factor) > 0.95
+
+
+def test_an_object_that_is_late_has_its_turn_when_nobody_else_has_one():
+    under_test = lookups(concurrency=1)
+    under_test.add(1, 0, [1])
+    begin_all(under_test, 0)
+    for _ in range(100):
+        under_test.end(1, OFFLINE, 10_000_000)
+        under_test.add(2, 0, [1])
+        under_test.begin(0)
+    under_test.add(3, 0, [2, 3])
+    under_test.add(4, 20_000_000, [4])
+    under_test.end(1, OFFLINE, 20_000_000)
+    assert under_test.begin(20_000_000) == 4
+    under_test.add(5, 21_000_000, [3])
+    under_test.end(4, OFFLINE, 22_000_000)
+    assert under_test.begin(22_000_000) == 3, "named again, it is not late any more"
+    under_test.end(3, OFFLINE, 23_000_000)
+    assert under_test.begin(23_000_000) == 2
+    under_test.end(2, OFFLINE, 24_000_000)
+    assert under_test.begin(24_000_000) is None
+
+
+def test_what_nobody_needs_any_more_is_forgotten_though_nothing_can_begin():
+    under_test = lookups(concurrency=1)
+    under_test.add(1, 0, [1])
+    begin_all(under_test)
+    for number in range(2, 1000):
+        under_test.add(number, 0, [number])
+    assert under_test.size == 999
+    under_test.expire(LIFESPAN_US + 1)
+    assert under_test.size == 1
+
+
+def test_callbacks_that_are_settled_are_forgotten_behind_one_that_is_not():
+    under_test = lookups()
+    under_test.add(1, 0, [1])
+    begin_all(under_test)
+    tracemalloc.start()
+    try:
+        for number in range(2, 50_000):
+            under_test.add(number, 1, [2])
+            begin_all(under_test, 1)
+            under_test.end(2, OFFLINE, 1)
+            if number % 1000 == 0:
+                under_test.expire(2)
+        under_test.take_settled()
+        under_test.expire(2)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken < 1_000_000
 
 
 class Model(RuleBasedStateMachine):

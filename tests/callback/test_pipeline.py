@@ -45,6 +45,7 @@ class Works(Bench):
             self.store,
             lifespan_us,
             settle=self._settle,
+            waits=self.lookups.waits,
             tell=self._tell,
             upsert_time=Histogram([1]),
         )
@@ -305,6 +306,18 @@ def test_after_a_stop_nothing_is_asked_and_answers_change_nothing(works):
     works.clock.advance(60)
     assert works.source.asked == []
     assert works.store.rows == {}
+
+
+def test_a_client_that_raises_keeps_nothing_from_going_on(works, monkeypatch):
+    def broken(_):
+        raise ValueError("a bug")
+
+    with monkeypatch.context() as patch, capturedLogs() as events:
+        patch.setattr(works.source, "get", broken)
+        works.receive(1)
+    assert [event["log_failure"].value.args for event in events] == [("a bug",)]
+    works.pass_time(TICK_S)
+    assert works.source.asked == [1]
 
 
 @pytest.mark.parametrize("error", [RefusedError("the disk fails"), RuntimeError("a bug")])

@@ -25,16 +25,21 @@ class Bench:
         self.clock = Clock()
         self.store = ScriptedStore()
         self.settled: list[int] = []
+        self.settled_before: set[int] = set()
         self.told: list[tuple[str, str | None]] = []
         self.storing = Storing(
             self.clock,
             lambda: round(self.clock.seconds() * 1e6),
             self.store,
             LIFESPAN_US,
-            settle=self.settled.extend,
+            settle=self._settle,
+            waits=lambda number: number not in self.settled_before,
             tell=lambda part, why: self.told.append((part, why)),
             upsert_time=Histogram([1]),
         )
+
+    def _settle(self, callbacks):
+        self.settled.extend(callbacks)
 
     def add(self, object_id, last_seen_us=0, *callbacks):
         self.storing.add(Claim(object_id, last_seen_us, list(callbacks) or [object_id]))
@@ -143,6 +148,45 @@ def test_a_row_whose_time_is_over_is_settled_and_not_stored(bench):
     bench.add(1)
     bench.clock.pump([LONGEST_RETRY_S] * 32)
     assert (bench.settled, bench.store.rows, len(bench.storing)) == ([1], {}, 0)
+
+
+def test_after_rows_whose_time_was_over_new_ones_are_stored(bench):
+    bench.store.errors = [DOWN] * 1000
+    bench.add(1)
+    bench.clock.pump([LONGEST_RETRY_S] * 40)
+    bench.store.errors.clear()
+    now_us = round(bench.clock.seconds() * 1e6)
+    bench.add(2, now_us)
+    bench.clock.advance(BATCH_S)
+    assert bench.store.rows == {2: now_us}
+    assert bench.told[-1] == (PART, None)
+
+
+def test_more_rows_than_a_batch_whose_time_is_over_do_not_keep_others_waiting(bench):
+    bench.store.errors = [DOWN] * 1000
+    for object_id in range(2 * BATCH_ROWS):
+        bench.add(object_id)
+    bench.clock.pump([LONGEST_RETRY_S] * 20)
+    bench.add(-1, 20_000_000)
+    bench.store.errors.clear()
+    bench.clock.advance(LIFESPAN_US / 1e6 - 19)
+    bench.clock.pump([0.001] * 10)
+    assert bench.store.rows == {-1: 20_000_000}
+    assert len(bench.settled) == 2 * BATCH_ROWS + 1
+
+
+def test_callbacks_that_are_over_do_not_pile_up_while_the_database_is_down(bench):
+    bench.store.held = True
+    bench.add(-1)
+    bench.clock.advance(BATCH_S)
+    for number in range(10_000):
+        bench.add(1, number, number)
+        bench.settled_before.add(number)
+    bench.store.held = False
+    bench.store.let_go()
+    bench.clock.advance(BATCH_S)
+    assert bench.store.rows[1] == 9_999
+    assert len(bench.settled) < 1000
 
 
 def test_a_bug_is_logged_and_nothing_is_lost(bench):

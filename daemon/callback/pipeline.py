@@ -210,15 +210,17 @@ class Pipeline:
             self._set_timer(self._now())
 
     def _look_up(self, object_id: int, began_us: int) -> None:
-        answer: Deferred[Any]
-        try:
-            answer = self._client.get(b"/objects/%d" % object_id)
-        except Exception:  # noqa: BLE001  # a bug; the object is asked for again
-            answer = fail()
+        answer = self._ask(object_id)
         answer.addCallback(self._answered, object_id)
         answer.addErrback(self._unanswered)
         answer.addCallback(self._conclude, object_id, began_us)
         answer.addErrback(self._bug)
+
+    def _ask(self, object_id: int) -> Deferred[Any]:
+        try:
+            return self._client.get(b"/objects/%d" % object_id)
+        except Exception:  # noqa: BLE001  # a bug; the object is asked for again
+            return fail()
 
     def _answered(self, answer: Answer, object_id: int) -> Verdict:
         return judge(object_id, answer.status, answer.fields, answer.body, self._now())

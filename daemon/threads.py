@@ -1,4 +1,4 @@
-"""A thread beside the reactor, for work that blocks."""
+"""Threads beside the reactor, for work that blocks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 Arguments = ParamSpec("Arguments")
@@ -45,3 +46,30 @@ class OneThread:
     ) -> Deferred[Result]:
         """Run a function in the thread; gives its result, or what it raises."""
         return deferToThreadPool(self._reactor, self._pool, function, *args, **kwargs)
+
+
+def in_thread_of_its_own(
+    reactor: Any,
+    function: Callable[Arguments, Result],
+    *args: Arguments.args,
+    **kwargs: Arguments.kwargs,
+) -> Deferred[Result]:
+    """Run a function that may hang for long; gives its result, or what it raises.
+
+    The thread cannot keep the process from ending, and holds up no other work.
+    """
+    done: Deferred[Result] = Deferred()
+
+    def work() -> None:
+        try:
+            result = function(*args, **kwargs)
+        except Exception:  # noqa: BLE001  # it is passed on
+            reactor.callFromThread(done.errback, Failure())
+        else:
+            reactor.callFromThread(done.callback, result)
+
+    try:
+        threading.Thread(target=work, name=function.__name__, daemon=True).start()
+    except RuntimeError:  # the system gives no thread
+        done.errback(Failure())
+    return done

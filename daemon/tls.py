@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IOpenSSLContextFactory, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
@@ -105,7 +105,7 @@ class _Reactor:
 
 def why(error: Exception) -> str:
     """Say in one line what is wrong; OpenSSL's errors are lists of what each of its layers said."""
-    if isinstance(error, SSL.Error):
-        said = "; ".join(str(reason) for *_, reason in error.args[0])
-        return said or "OpenSSL refuses it"
+    if isinstance(error, SSL.Error | crypto.Error):
+        said = "; ".join(": ".join(filter(None, layer)) for layer in error.args[0])
+        return f"OpenSSL cannot read a key or a certificate ({said})"
     return " ".join(f"{error}".split()) or type(error).__name__

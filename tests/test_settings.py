@@ -58,6 +58,32 @@ def error(**sources) -> str:
     return text
 
 
+@pytest.mark.parametrize(
+    "text", ['{"daemon.http" = "warn", other = "debug"}', "daemon.http=warn, other = debug,"]
+)
+def test_a_table_of_names_is_toml_or_pairs(text):
+    wanted = {"daemon.http": "warn", "other": "debug"}
+    for sources in (
+        {"environment": {"TSDAEMON_LOG_LEVELS": text}},
+        {"flags": [flag(f"log_levels={text}")]},
+    ):
+        assert load(TABLES, **sources).daemon.log_levels == wanted
+
+
+@pytest.mark.parametrize("text", ['log_levels = {a = "warn"}', '[log_levels]\na = "warn"'])
+def test_a_table_at_the_top_that_is_a_setting_is_none_of_a_service(file, text):
+    settings = load(TABLES, file=file(text))
+    assert settings.daemon.log_levels == {"a": "warn"}
+    written = to_toml(settings, dict.fromkeys(TABLES, ""))
+    assert load(TABLES, file=file(written)) == settings
+
+
+@pytest.mark.parametrize("text", ["loud", "a=loud", "a=warn,b", "{a=1}", "a=b=c"])
+def test_a_table_with_anything_else_is_refused(text):
+    said = error(environment={"TSDAEMON_LOG_LEVELS": text})
+    assert said.startswith(f"log_levels: got {text!r} from TSDAEMON_LOG_LEVELS, wanted a table")
+
+
 def test_without_any_source_the_defaults_hold():
     settings = load(TABLES)
     assert tea(settings) == Tea()

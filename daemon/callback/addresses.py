@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-Resolve = Callable[[str], list[str]]
-
-
-def resolve(host: str) -> list[str]:
-    """Give a host's addresses, in the system's order; blocks.
-
-    :raises OSError: there are none.
-    """
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+from daemon.resolving import Resolve, resolve
 
 
 def located(parameters: Mapping[str, str], resolve: Resolve = resolve) -> list[dict[str, str]]:
@@ -53,9 +43,5 @@ def _addresses(host: str, resolve: Resolve) -> Iterator[dict[str, str]]:
     if host == "" or host[0] in "/@":  # a socket in the file system, or none
         yield {}
         return
-    try:
-        addresses = resolve(host)
-    except UnicodeError as error:
-        raise OSError(0, "no name of a host") from error
-    for address in addresses:
+    for address in resolve(host):
         yield {"hostaddr": address}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from array import array
 from collections.abc import Sequence
+from itertools import compress, count
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,11 @@ _NAMES: Final = {
     type(None): "null",
 }
 _SHOWN_DIGITS: Final = 24
+_TOO_DEEP: Final = "not a callback: nested too deeply"
+
+_EXPLAINED_BYTES: Final = 65_536
+"""Bodies up to this size are read once more to say best what is wrong with them. With a larger one
+that would keep everybody else waiting: half a second for 1 MiB."""
 
 
 class NotACallbackError(ValueError):
@@ -38,8 +44,16 @@ class _Callback(msgspec.Struct, gc=False):
     object_ids: list[int]
 
 
-class _Pairs(list[tuple[str, Any]]):
-    """A JSON object as it was sent."""
+class _RepeatedError(Exception):
+    """A key is there more than once."""
+
+
+class _Ids:
+    """Stands for the ids where only their key is of interest."""
+
+
+class _Keyed(msgspec.Struct, gc=False):
+    object_ids: _Ids
 
 
 _decoder: Final = msgspec.json.Decoder(_Callback)
@@ -59,19 +73,18 @@ def parse_ids(body: bytes, max_ids: int) -> Sequence[int]:
     try:
         ids = _decoder.decode(body).object_ids
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise _refusal(body) from error
+        raise _refusal(body, error) from error
     if not body.isascii():
         _require_utf8(body)
     if (body.count(_BARE_KEY) != 1 or b"\\" in body) and _is_key_repeated(body):
         raise NotACallbackError(f"{_KEY} is given more than once")
     if len(ids) > max_ids:
         raise NotACallbackError(f"{_KEY} has {len(ids)} elements, more than {max_ids}")
-    if len(set(ids)) != len(ids):
-        ids = list(dict.fromkeys(ids))
     try:
-        return array("q", ids)
+        packed = array("q", ids)
     except OverflowError as error:
-        raise _refusal(body) from error
+        raise _out_of_range(next(compress(count(), map(_is_too_large, ids)))) from error
+    return packed if len(set(ids)) == len(ids) else array("q", dict.fromkeys(ids))
 
 
 def _require_utf8(body: bytes) -> None:
@@ -82,13 +95,31 @@ def _require_utf8(body: bytes) -> None:
 
 
 def _is_key_repeated(body: bytes) -> bool:
-    """Look at the keys of the outermost object one by one; the body is good JSON otherwise."""
-    pairs = json.loads(body, object_pairs_hook=_Pairs, parse_int=str)
-    return [key for key, _ in pairs].count(_KEY) > 1
+    """Count the key in the outermost object, however it is escaped; the body is good otherwise.
+
+    All that is under other keys is passed over, so that much of it costs little.
+    """
+    found = 0
+
+    def note(*_: object) -> _Ids:
+        nonlocal found
+        found += 1
+        if found > 1:
+            raise _RepeatedError  # the others, maybe thousands, change nothing
+        return _Ids()
+
+    try:
+        msgspec.json.decode(body, type=_Keyed, dec_hook=note)
+    except _RepeatedError:
+        return True
+    return False
 
 
-def _refusal(body: bytes) -> NotACallbackError:
-    """Say what is wrong with a body that was not taken; may be slow."""
+def _refusal(body: bytes, error: Exception) -> NotACallbackError:
+    """Say what is wrong with a body that was not taken.
+
+    :param error: what the fast reader has against it.
+    """
     if not body.strip(b" \t\r\n"):
         return NotACallbackError("the body is empty")
     for mark, why in _MARKS.items():
@@ -96,17 +127,28 @@ def _refusal(body: bytes) -> NotACallbackError:
             return NotACallbackError(f"not JSON in UTF-8: {why}")
     try:
         _require_utf8(body)
+        if len(body) > _EXPLAINED_BYTES:
+            return _in_short(error)
         # Python's own reader takes integers of any size and says where it stumbled.
         value = json.loads(body, parse_int=_integer, parse_constant=_no_json)
-    except NotACallbackError as error:
-        return error
-    except json.JSONDecodeError as error:
+    except NotACallbackError as refusal:
+        return refusal
+    except json.JSONDecodeError as stumble:
         return NotACallbackError(
-            f"not JSON: {error.msg[:1].lower()}{error.msg[1:]} at character {error.pos}"
+            f"not JSON: {stumble.msg[:1].lower()}{stumble.msg[1:]} at character {stumble.pos}"
         )
     except RecursionError:
-        return NotACallbackError("not a callback: nested too deeply")
+        return NotACallbackError(_TOO_DEEP)
     return _misfit(value)
+
+
+def _in_short(error: Exception) -> NotACallbackError:
+    """Say it in the words of the fast reader, which name the place as well."""
+    if isinstance(error, RecursionError):
+        return NotACallbackError(_TOO_DEEP)
+    what = "a callback" if isinstance(error, msgspec.ValidationError) else "JSON"
+    text = str(error).removeprefix("JSON is malformed: ")
+    return NotACallbackError(f"not {what}: {text[:1].lower()}{text[1:]}")
 
 
 def _misfit(value: Any) -> NotACallbackError:
@@ -123,10 +165,18 @@ def _misfit(value: Any) -> NotACallbackError:
             return NotACallbackError(
                 f"element {place} of {_KEY} is {_name(each)}; integers are wanted"
             )
-        if not INT64_MIN <= each <= INT64_MAX:
-            return NotACallbackError(f"element {place} of {_KEY} is out of range: not an int64")
+        if _is_too_large(each):
+            return _out_of_range(place)
     # The two readers disagree, on an escaped half of a surrogate pair for one.
     return NotACallbackError("not JSON: it cannot be read")
+
+
+def _out_of_range(place: int) -> NotACallbackError:
+    return NotACallbackError(f"element {place} of {_KEY} is out of range: not an int64")
+
+
+def _is_too_large(number: int) -> bool:
+    return not INT64_MIN <= number <= INT64_MAX
 
 
 def _integer(digits: str) -> int:

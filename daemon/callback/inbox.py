@@ -5,19 +5,34 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from daemon.callback.inbox_batch import NUDGE, Aside, Batch, Item, work_of
 from daemon.callback.inbox_file import DamagedError, InboxFile, RefusedError
-from daemon.callback.inbox_tables import Callback, Rejected, Work
+from daemon.callback.inbox_tables import (
+    Callback,
+    CallbackPage,
+    Damaged,
+    Rejected,
+    RejectedPage,
+)
 from daemon.callback.unwritten import Unwritten, cut
 from daemon.storage.commit import GroupCommit
 
-__all__ = ["Callback", "Inbox", "InboxClosedError", "InboxFullError", "RefusedError", "Rejected"]
+__all__ = [
+    "Callback",
+    "Inbox",
+    "InboxClosedError",
+    "InboxFullError",
+    "RefusedError",
+    "Rejected",
+    "RejectedPage",
+]
 
 BODY_BYTES: Final = 65_536
 """How much of a rejected body is kept."""
@@ -44,25 +59,6 @@ class InboxFullError(Exception):
 
 class InboxClosedError(Exception):
     """The inbox is closed, or closing."""
-
-
-class _Nudge:
-    """An item that brings nothing: for a commit of what waits."""
-
-
-_NUDGE: Final = _Nudge()
-
-
-class _Batch(NamedTuple):
-    """What is stored together.
-
-    :ivar items: as they were submitted.
-    :ivar rewritten: callbacks that were in memory only.
-    """
-
-    items: Sequence[Callback | Rejected | _Nudge]
-    rewritten: Sequence[Callback]
-    work: Work
 
 
 class Inbox:
@@ -109,6 +105,8 @@ class Inbox:
         self._rewritten_at_once = _REWRITTEN_AT_ONCE
         self._settled: set[int] = set()
         self._removing: frozenset[int] = frozenset()
+        self._aside: set[int] = set()
+        self._spoiled: str | None = None
         self._damage: str | None = None
         self._refusal: str | None = None
         self._told: str | None = None
@@ -190,14 +188,18 @@ class Inbox:
         """
         return Deferred.fromCoroutine(self._load(after, limit, mentions))
 
-    def page_of_rejected(self, before: int | None, limit: int) -> Deferred[list[Rejected]]:
+    def page_of_rejected(
+        self, before: int | None, limit: int, size_bytes: int
+    ) -> Deferred[RejectedPage]:
         """Give rejected bodies, the newest first.
 
         :param before: only such with a smaller number.
         :param limit: how many at most.
+        :param size_bytes: how large they may be together; the first comes in any case.
         :returns: they. Fails with :class:`RefusedError` when the disk cannot be read now.
         """
-        return Deferred.fromCoroutine(self._read(self._file.page_of_rejected, before, limit))
+        page = self._read(self._file.page_of_rejected, before, limit, size_bytes)
+        return Deferred.fromCoroutine(page)
 
     def oldest_received_us(self) -> Deferred[int | None]:
         """Give when the unsettled callback with the smallest number was received.
@@ -215,23 +217,21 @@ class Inbox:
 
     # --- for the group commit (see ``Committer``)
 
-    def begin(self, items: Sequence[Callback | Rejected | _Nudge]) -> _Batch:
+    def begin(self, items: Sequence[Item]) -> Batch:
         """Gather what the next transaction does."""
         removing = min(len(self._settled), _SETTLED_AT_ONCE)
         settled = sorted(self._settled.pop() for _ in range(removing))
         self._removing = frozenset(settled)
         rewritten: list[Callback] = []
-        if _NUDGE in items:
+        if NUDGE in items:
             rewritten = self._unwritten.first(self._rewritten_at_once, _REWRITTEN_MENTIONS)
-        accepted = [item for item in items if isinstance(item, Callback)]
-        rejected = [item for item in items if isinstance(item, Rejected)]
-        return _Batch(items, rewritten, Work(rewritten + accepted, rejected, settled))
+        return Batch(items, rewritten, work_of(items, rewritten, settled))
 
-    def store(self, batch: _Batch) -> int:
+    def store(self, batch: Batch) -> int:
         """Carry it out; in the thread."""
         return self._file.write(batch.work)
 
-    def end(self, batch: _Batch, outcome: int | Exception) -> list[Callback | Exception | None]:
+    def end(self, batch: Batch, outcome: int | Exception) -> list[Callback | Exception | None]:
         """Conclude it; what is not on disk now is in memory."""
         removing, self._removing = self._removing, frozenset()
         if isinstance(outcome, Exception):
@@ -246,7 +246,7 @@ class Inbox:
         for callback in batch.rewritten:
             if not self._unwritten.remove(callback.number):
                 self._settled.add(callback.number)  # settled while it was written
-        if _NUDGE in batch.items:
+        if NUDGE in batch.items:
             self._rewritten_at_once = min(4 * self._rewritten_at_once, _REWRITTEN_AT_ONCE)
             if not self._unwritten:
                 self._refusal = None
@@ -256,7 +256,7 @@ class Inbox:
 
     # --- when the disk refuses
 
-    def _keep(self, item: Callback | Rejected | _Nudge) -> Callback | Exception | None:
+    def _keep(self, item: Item) -> Callback | Exception | None:
         """Keep in memory what the disk did not take; gives the item's result."""
         if isinstance(item, Callback):
             if self._unwritten.add(item):
@@ -290,7 +290,7 @@ class Inbox:
 
     def _tell(self) -> None:
         """Say how things are, if that has changed."""
-        why = "; ".join(filter(None, (self._damage, self._refusal))) or None
+        why = "; ".join(filter(None, (self._damage, self._spoiled, self._refusal))) or None
         if why != self._told:
             self._told = why
             self._on_trouble(why)
@@ -307,7 +307,7 @@ class Inbox:
         self._timer = None
         if self._settled or self._refusal is not None:
             self._is_nudging = True
-            self._commit.submit(_NUDGE).addBoth(self._nudged)
+            self._commit.submit(NUDGE).addBoth(self._nudged)
 
     def _nudged(self, result: Failure | None) -> None:
         self._is_nudging = False
@@ -323,7 +323,7 @@ class Inbox:
         deadline_s = self._clock.seconds() + CLOSE_S
         await self._commit.flush()
         while self._settled or self._unwritten:
-            await self._commit.submit(_NUDGE)
+            await self._commit.submit(NUDGE)
             if self._has_failed or self._clock.seconds() >= deadline_s:
                 break
         if self._unwritten:
@@ -340,16 +340,16 @@ class Inbox:
         while True:
             while after + 1 in self._settled or after + 1 in self._removing:
                 after += 1
-            page: list[Callback] = []
-            is_cut = False
+            page = CallbackPage([], [], None)
             if self._rows:
-                page, is_cut = await self._read(self._file.load, after, limit, mentions)
+                page = await self._read(self._file.load, after, limit, mentions)
+            self._set_aside(page.damaged)
             # What is in memory now was not on disk when the disk was read, and nothing else was
             # not: both are told in the same order.
-            through = page[-1].number if is_cut else None
+            through = page.through
             unsettled = [
                 callback
-                for callback in page
+                for callback in page.callbacks
                 if callback.number not in self._settled and callback.number not in self._removing
             ]
             if in_memory := self._unwritten.between(after, through):
@@ -357,6 +357,28 @@ class Inbox:
             if unsettled or through is None:
                 return cut(unsettled, limit, mentions)
             after = through
+
+    def _set_aside(self, damaged: Sequence[Damaged]) -> None:
+        """Move callbacks that cannot be read to the rejected ones, so that work goes on.
+
+        One that the disk does not move now is met again by the next start, if not before.
+        """
+        for number, received_us, content in damaged:
+            if number in self._aside or number in self._settled or number in self._removing:
+                continue
+            if self._is_closed:
+                return
+            self.log.error("callback {number} is damaged: it is set aside", number=number)
+            self._spoiled = "callbacks are missing: damaged ones were moved to the rejected"
+            self._tell()
+            self._last_rejected += 1
+            reason = f"callback {number} was accepted, and was damaged in the inbox"
+            kept = Rejected(self._last_rejected, received_us, reason, content[:BODY_BYTES])
+            self._aside.add(number)
+            self._commit.submit(Aside(number, kept)).addBoth(self._was_aside, number)
+
+    def _was_aside(self, _: object, number: int) -> None:
+        self._aside.discard(number)
 
     async def _read(self, read: Callable[..., Any], *args: Any) -> Any:
         try:

@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 from daemon.callback.inbox_tables import (
     APPLICATION,
     FORMAT,
-    Callback,
-    Rejected,
+    CallbackPage,
+    RejectedPage,
     Totals,
     Work,
     carry_out,
@@ -111,7 +111,7 @@ class InboxFile:
                 self._roll_back(connection)
                 raise
 
-    def load(self, after: int, limit: int, mentions: int) -> tuple[list[Callback], bool]:
+    def load(self, after: int, limit: int, mentions: int) -> CallbackPage:
         """Read callbacks: see :func:`read_callbacks`.
 
         :raises RefusedError: the file cannot be read now.
@@ -120,14 +120,14 @@ class InboxFile:
         with self._use() as connection:
             return read_callbacks(connection, after, limit, mentions)
 
-    def page_of_rejected(self, before: int | None, limit: int) -> list[Rejected]:
+    def page_of_rejected(self, before: int | None, limit: int, size_bytes: int) -> RejectedPage:
         """Read rejected bodies: see :func:`read_rejected`.
 
         :raises RefusedError: the file cannot be read now.
         :raises DamagedError: it is damaged and was replaced.
         """
         with self._use() as connection:
-            return read_rejected(connection, before, limit)
+            return read_rejected(connection, before, limit, size_bytes)
 
     def close(self) -> None:
         """Close the file; what is committed moves from its log to where it belongs."""

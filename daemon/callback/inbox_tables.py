@@ -19,6 +19,12 @@ APPLICATION: Final = 0x7473_4442
 REJECTED_KEPT: Final = 10_000
 """How many rejected bodies are kept: the newest."""
 
+FIRST_US: Final = -62_135_596_800_000_000
+LAST_US: Final = 253_402_300_799_999_999
+"""The years 1 to 9999, in microseconds since the epoch."""
+
+_ID_BYTES: Final = 8
+
 _MAKE_TABLES: Final = (
     """CREATE TABLE callbacks (
         number INTEGER PRIMARY KEY, received_us INTEGER NOT NULL, ids BLOB NOT NULL)""",
@@ -59,6 +65,43 @@ class Rejected(NamedTuple):
     received_us: int
     reason: str
     body: bytes
+
+
+class Damaged(NamedTuple):
+    """A row that was a callback, and cannot be read as one.
+
+    :ivar number: of the callback.
+    :ivar received_us: when it was received, in microseconds since the epoch; 0: nobody knows.
+    :ivar content: what is where its ids were.
+    """
+
+    number: int
+    received_us: int
+    content: bytes
+
+
+class CallbackPage(NamedTuple):
+    """Some rows of the table of callbacks, in the order of their numbers.
+
+    :ivar callbacks: those that can be read.
+    :ivar damaged: the others.
+    :ivar through: the number of the last row of the page; None: there are none behind it.
+    """
+
+    callbacks: list[Callback]
+    damaged: list[Damaged]
+    through: int | None
+
+
+class RejectedPage(NamedTuple):
+    """Some rejected bodies, the newest first.
+
+    :ivar rows: they.
+    :ivar has_more: whether there are older ones.
+    """
+
+    rows: list[Rejected]
+    has_more: bool
 
 
 class Work(NamedTuple):
@@ -136,42 +179,71 @@ def carry_out(connection: sqlite3.Connection, work: Work) -> int:
 
 def read_callbacks(
     connection: sqlite3.Connection, after: int, limit: int, mentions: int
-) -> tuple[list[Callback], bool]:
+) -> CallbackPage:
     """Read callbacks with greater numbers than ``after``, in order.
 
-    :param limit: how many at most.
+    :param limit: how many rows at most.
     :param mentions: how many ids they may have together; the first comes in any case.
-    :returns: they, and whether there may be more.
     """
-    page: list[Callback] = []
+    callbacks: list[Callback] = []
+    damaged: list[Damaged] = []
+    seen = 0
+    through = after
     with closing(connection.cursor()) as cursor:
+        # SQLite keeps any type in any column; a cast makes the best of it, and never fails.
         cursor.execute(
-            "SELECT number, received_us, ids FROM callbacks WHERE number > ?"
-            " ORDER BY number LIMIT ?",
+            "SELECT number, CAST(received_us AS INTEGER), CAST(ids AS BLOB) FROM callbacks"
+            " WHERE number > ? ORDER BY number LIMIT ?",
             (after, limit),
         )
         for number, received_us, blob in cursor:
-            ids = _unpacked(blob)
-            mentions -= len(ids)
-            if page and mentions < 0:
-                return page, True
-            page.append(Callback(number, received_us, ids))
-    return page, bool(page) and len(page) == limit
+            if not _is_time(received_us) or blob is None or len(blob) % _ID_BYTES:
+                damaged.append(Damaged(number, _time(received_us), blob or b""))
+            else:
+                ids = _unpacked(blob)
+                mentions -= len(ids)
+                if callbacks and mentions < 0:
+                    return CallbackPage(callbacks, damaged, through)
+                callbacks.append(Callback(number, received_us, ids))
+            seen += 1
+            through = number
+    return CallbackPage(callbacks, damaged, through if seen and seen == limit else None)
 
 
-def read_rejected(connection: sqlite3.Connection, before: int | None, limit: int) -> list[Rejected]:
+def read_rejected(
+    connection: sqlite3.Connection, before: int | None, limit: int, size_bytes: int
+) -> RejectedPage:
     """Read rejected bodies, the newest first.
 
     :param before: only such with a smaller number.
     :param limit: how many at most.
+    :param size_bytes: how large they may be together; the first comes in any case.
     """
     highest = (1 << 63) - 1 if before is None else before - 1
-    rows = connection.execute(
-        "SELECT number, received_us, reason, body FROM rejected"
-        " WHERE number <= ? ORDER BY number DESC LIMIT ?",
-        (highest, limit),
-    ).fetchall()
-    return [Rejected(*row) for row in rows]
+    rows: list[Rejected] = []
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(
+            "SELECT number, CAST(received_us AS INTEGER), CAST(reason AS BLOB), CAST(body AS BLOB)"
+            " FROM rejected WHERE number <= ? ORDER BY number DESC LIMIT ?",
+            (highest, limit + 1),
+        )
+        for number, received_us, reason, body in cursor:
+            content = body or b""
+            size_bytes -= len(content)
+            if len(rows) == limit or (rows and size_bytes < 0):
+                return RejectedPage(rows, True)
+            why = (reason or b"").decode(errors="replace")
+            rows.append(Rejected(number, _time(received_us), why, content))
+    return RejectedPage(rows, False)
+
+
+def _is_time(received_us: int | None) -> bool:
+    """Whether it can be written as a date."""
+    return received_us is not None and FIRST_US <= received_us <= LAST_US
+
+
+def _time(received_us: int | None) -> int:
+    return received_us if received_us is not None and _is_time(received_us) else 0
 
 
 def _packed(ids: Sequence[int]) -> bytes:

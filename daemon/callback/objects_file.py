@@ -39,9 +39,18 @@ select cast(key as integer), value from json_each(?) where true
 on conflict (id) do update set last_seen = excluded.last_seen
 where objects.last_seen < excluded.last_seen
 """
+# Each end of the index by itself: sorting what both give would read all of it for every step.
 _EXPIRE: Final = """
-delete from objects where id in
-(select id from objects where last_seen < ? order by last_seen limit ?)
+delete from objects where id in (
+    select id from (
+        select id from objects where last_seen < :before order by last_seen limit :limit
+    )
+    union all
+    select id from (
+        select id from objects where last_seen > :beyond order by last_seen desc limit :limit
+    )
+    limit :limit
+)
 """
 _GET: Final = "select id, last_seen from objects where id = ? and last_seen >= ?"
 _FIRST_PAGE: Final = "select id, last_seen from objects where last_seen >= ? order by id limit ?"
@@ -84,11 +93,10 @@ class ObjectsFile:
         text = msgspec.json.encode(latest(rows)).decode()
         self._run(lambda connection: connection.execute(_UPSERT, (text,)))
 
-    def expire(self, before_us: int, limit: int) -> int:
-        """Delete up to so many rows that were last seen before a moment; give how many."""
-        return self._run(
-            lambda connection: connection.execute(_EXPIRE, (before_us, limit)).rowcount
-        )
+    def expire(self, before_us: int, beyond_us: int, limit: int) -> int:
+        """Delete up to so many rows that are older or newer than that; give how many."""
+        arguments = {"before": before_us, "beyond": beyond_us, "limit": limit}
+        return self._run(lambda connection: connection.execute(_EXPIRE, arguments).rowcount)
 
     def get(self, object_id: int, since_us: int) -> Seen | None:
         """Give an object's row, if it was seen at that moment or later."""

@@ -15,7 +15,8 @@ UPSERT_ROWS: Final = 10_000
 """Rows of one statement: its text is made in the reactor's thread, and must not take long."""
 
 SWEEP_ROWS: Final = 5000
-"""Rows that one statement of a sweep deletes: who needs one of them waits for it at the most."""
+"""Rows that one statement of a sweep deletes at each end of time: who needs one of them waits for
+it at the most."""
 
 MIGRATE_S: Final = 300.0
 """Seconds for a step that changes the tables, as the server is told below: to index a large one
@@ -39,7 +40,8 @@ from unnest(%(ids)s::bigint[], %(moments_us)s::bigint[]) as seen (id, us)
 on conflict (id) do update set last_seen = excluded.last_seen
 where stored.last_seen < excluded.last_seen
 """
-# With an array the rows are found by their ids; a join might become a scan of the whole table.
+# With an array the rows are found by their ids; a join might become a scan of the whole table. Each
+# end of the index is read by itself and as far as need be, since a bitmap of both would be of all.
 _EXPIRE: Final = """
 with turn as (
     select pg_try_advisory_xact_lock(
@@ -50,9 +52,15 @@ with turn as (
     where last_seen < %(before)s and (select is_ours from turn)
     order by last_seen limit %(limit)s
     for update skip locked
+), ahead as (
+    select id from objects
+    where last_seen > %(beyond)s and (select is_ours from turn)
+    order by last_seen desc limit %(limit)s
+    for update skip locked
 ), deleted as (
     delete from objects
-    where id = any (array(select id from expired)) and last_seen < %(before)s
+    where id = any (array(select id from expired union all select id from ahead))
+    and (last_seen < %(before)s or last_seen > %(beyond)s)
     returning 1
 )
 select (select is_ours from turn), (select count(*) from deleted)
@@ -133,13 +141,17 @@ class PostgresObjects:
             ids, moments_us = zip(*moments[start : start + UPSERT_ROWS], strict=True)
             await self._run(_UPSERT, ids=_array(ids), moments_us=_array(moments_us))
 
-    async def sweep(self, before_us: int) -> int | None:
-        """Delete what is older; see the interface."""
+    async def sweep(self, before_us: int, beyond_us: int) -> int | None:
+        """Delete what is older or newer; see the interface."""
         await self.open()
         deleted: int | None = None
         while True:
             [(is_ours, count)] = await self._run(
-                _EXPIRE, lock=SWEEP_LOCK, before=_moment(before_us), limit=SWEEP_ROWS
+                _EXPIRE,
+                lock=SWEEP_LOCK,
+                before=_moment(before_us),
+                beyond=_moment(beyond_us),
+                limit=SWEEP_ROWS,
             )
             if not is_ours:
                 return deleted

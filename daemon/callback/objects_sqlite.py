@@ -77,11 +77,11 @@ class SQLiteObjects:
         if rows:
             await self._in_thread(self._file.upsert, rows)
 
-    async def sweep(self, before_us: int) -> int:
-        """Delete what is older; see the interface."""
+    async def sweep(self, before_us: int, beyond_us: int) -> int:
+        """Delete what is older or newer; see the interface."""
         deleted = 0
         while True:
-            count = await self._in_thread(self._file.expire, before_us, SWEEP_ROWS)
+            count = await self._in_thread(self._file.expire, before_us, beyond_us, SWEEP_ROWS)
             deleted += count
             if count < SWEEP_ROWS:
                 return deleted

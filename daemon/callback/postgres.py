@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
 from daemon.callback.addresses import located
-from daemon.callback.postgres_session import Arguments, Limits, Row, Session, in_thread_of_its_own
+from daemon.callback.postgres_session import Arguments, Limits, Row, Session
 from daemon.callback.seen import DatabaseUnavailableError
+from daemon.threads import in_thread_of_its_own
 
 DEFAULTS: Final = {
     "application_name": "tsdaemon",

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import select
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
-from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as TimedOutError
 from twisted.internet.error import ConnectionDone
 from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
-Parameters = ParamSpec("Parameters")
-Result = TypeVar("Result")
+from daemon.threads import in_thread_of_its_own
+
 Row = tuple[Any, ...]
 Arguments = Sequence[Any] | Mapping[str, Any]
 
@@ -150,33 +148,6 @@ class Session(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no
         """Go on connecting."""
         self.reactor.removeReader(self)
         super().doWrite()
-
-
-def in_thread_of_its_own(
-    reactor: Any,
-    function: Callable[Parameters, Result],
-    *args: Parameters.args,
-    **kwargs: Parameters.kwargs,
-) -> Deferred[Result]:
-    """Run a function that may hang for long; gives its result, or what it raises.
-
-    The thread cannot keep the process from ending, and holds up no other work.
-    """
-    done: Deferred[Result] = Deferred()
-
-    def work() -> None:
-        try:
-            result = function(*args, **kwargs)
-        except Exception:  # noqa: BLE001  # it is passed on
-            reactor.callFromThread(done.errback, Failure())
-        else:
-            reactor.callFromThread(done.callback, result)
-
-    try:
-        threading.Thread(target=work, name=function.__name__, daemon=True).start()
-    except RuntimeError:  # the system gives no thread
-        done.errback(Failure())
-    return done
 
 
 def _hear(connection: Any) -> None:

@@ -62,9 +62,12 @@ class ObjectStore(Protocol):
         :raises StoreError: as :meth:`open` does.
         """
 
-    async def sweep(self, before_us: int) -> int | None:
-        """Delete all rows that were last seen before a moment, in small steps.
+    async def sweep(self, before_us: int, beyond_us: int) -> int | None:
+        """Delete all rows that were last seen before a moment or after another, in small steps.
 
+        :param before_us: rows that are older have run out.
+        :param beyond_us: rows that are newer come from a clock that was wrong. They would stay
+            until that time comes, and could not be stored anew. Not earlier than ``before_us``.
         :returns: how many; None when another daemon is doing it.
         :raises DatabaseUnavailableError: some may be deleted.
         :raises StoreError: as :meth:`open` does.

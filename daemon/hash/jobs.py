@@ -43,8 +43,8 @@ class Jobs:
     :param ring: open; belongs to the jobs from now on. Values are of :data:`DIGEST_BYTES`.
     :param capacity: how many jobs are kept.
     :param delay_us: from a job's arrival until it is ready.
-    :param now_us: jobs that the ring holds already are ready in a delay from now at the latest:
-        the clock may have been set back, or the delay been longer.
+    :param now_us: jobs that the ring holds already are ready when they were to be, but in the
+        longest delay that they had at the latest: later ones are due to a clock that was set back.
     :ivar accepted: how many were added.
     :ivar evicted: how many have made room for others.
     :ivar refused: how many were not added, because all jobs were pending.
@@ -58,9 +58,11 @@ class Jobs:
         self._delay_us = delay_us
         self._capacity = capacity
         self._room = capacity - ring.count()
-        ring.lower(now_us + delay_us)
+        ring.lead_by(delay_us)
+        ring.lower(now_us + ring.lead)
         self.last_due_us = ring.newest
         self._head = ring.first_above(1, now_us)
+        ring.drop_before(ring.first_above(1, 0))
         self._evict(0, now_us)
 
     def add(self, digest: bytes, now_us: int) -> int:
@@ -76,6 +78,8 @@ class Jobs:
                 self.refused += 1
                 raise AllPendingError(self._ring.stamp(self._ring.first) - now_us)
         due = now_us + self._delay_us
+        if due < self.last_due_us:
+            due = self.last_due_us  # an older one was promised a longer delay; they stay in order
         number = self._append(due, digest)
         self.last_due_us = due
         self._room -= 1
@@ -111,11 +115,18 @@ class Jobs:
     def _evict(self, room: int, now_us: int) -> None:
         """Let the oldest jobs go, as far as they are ready, until there is so much room."""
         ring = self._ring
-        while self._room < room and ring.first < ring.next and ring.stamp(ring.first) <= now_us:
-            following = ring.first + 1
-            ring.drop_before(following if ring.stamp(following) else ring.first_above(following, 0))
-            self._room += 1
-            self.evicted += 1
+        wanted = room - self._room
+        if wanted < 1 or ring.first == ring.next or ring.stamp(ring.first) > now_us:
+            return
+        following = ring.first + 1
+        if wanted == 1 and ring.stamp(following):
+            gone = 1
+        else:
+            following = min(ring.nth(wanted), ring.first_above(self._head, now_us))
+            gone = ring.count() - ring.count(following)
+        ring.drop_before(following)
+        self._room += gone
+        self.evicted += gone
 
 
 def seconds_up(us: int) -> int:

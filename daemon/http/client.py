@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import HostnameEndpoint
 
 from daemon.http.answer import (
     Answer,
@@ -25,9 +24,11 @@ from daemon.http.answer import (
     FetchError,
     MalformedAnswerError,
 )
+from daemon.http.client_endpoint import SourceEndpoint
 from daemon.http.client_pool import PooledClient
 from daemon.http.client_treq import TreqClient
 from daemon.http.source_url import parse_source_url
+from daemon.resolving import Resolve, resolve
 
 __all__ = [
     "Answer",
@@ -61,7 +62,13 @@ class Client(Protocol):
 
 
 def client_for(
-    url: str, reactor: Any, *, connections: int, timeout_s: float, body_bytes: int
+    url: str,
+    reactor: Any,
+    *,
+    connections: int,
+    timeout_s: float,
+    body_bytes: int,
+    resolve: Resolve = resolve,
 ) -> Client:
     """Give a client for a source.
 
@@ -69,16 +76,22 @@ def client_for(
     :param connections: at most so many at a time; requests beyond wait for their turn.
     :param timeout_s: seconds from :meth:`Client.get` to the end of the answer.
     :param body_bytes: the largest body of an answer.
+    :param resolve: gives a name's addresses; blocks, and is called in a thread.
     :raises ValueError: the URL cannot be used; the message is one line.
     """
     source = parse_source_url(url)
     if source.scheme == "https":
         return TreqClient(
-            source, reactor, connections=connections, timeout_s=timeout_s, body_bytes=body_bytes
+            source,
+            reactor,
+            connections=connections,
+            timeout_s=timeout_s,
+            body_bytes=body_bytes,
+            resolve=resolve,
         )
     return PooledClient(
         source,
-        HostnameEndpoint(reactor, source.host, source.port, timeout=timeout_s),
+        SourceEndpoint(reactor, source.host, source.port, timeout_s=timeout_s, resolve=resolve),
         reactor,
         connections=connections,
         timeout_s=timeout_s,

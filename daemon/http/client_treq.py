@@ -32,6 +32,7 @@ from daemon.http.answer import (
 )
 from daemon.http.client_wires import Wires
 from daemon.http.source_url import SourceURL, check_path
+from daemon.resolving import Resolve, resolve
 
 IDLE_S: Final = 30
 """How long a connection is kept that has nothing to do."""
@@ -49,6 +50,7 @@ class TreqClient:
     :param timeout_s: seconds from the request to the end of its answer.
     :param body_bytes: the largest body of an answer.
     :param policy: whom TLS trusts; None for whom the system does.
+    :param resolve: gives a name's addresses; blocks, and is called in a thread.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class TreqClient:
         timeout_s: float,
         body_bytes: int,
         policy: IPolicyForHTTPS | None = None,
+        resolve: Resolve = resolve,
     ) -> None:
         self._reactor = reactor
         self._timeout_s = timeout_s
@@ -71,7 +74,9 @@ class TreqClient:
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = connections
         self._pool.cachedConnectionTimeout = IDLE_S
-        self._wires = Wires(source, reactor, policy, timeout_s=timeout_s, body_bytes=body_bytes)
+        self._wires = Wires(
+            source, reactor, policy, timeout_s=timeout_s, body_bytes=body_bytes, resolve=resolve
+        )
         agent = Agent.usingEndpointFactory(reactor, self._wires, self._pool)
         # Which class of jars treq wants depends on its version; any of them does.
         no_cookies: Any = CookieJar(DefaultCookiePolicy(allowed_domains=[]))

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
@@ -17,7 +17,9 @@ from zope.interface import implementer
 
 from daemon.http.answer import AnswerTooLargeError
 from daemon.http.answer_head import HEADER_BYTES
+from daemon.http.client_endpoint import SourceEndpoint
 from daemon.http.source_url import SourceURL
+from daemon.resolving import Resolve
 
 AROUND: Final = 16
 """Bytes of chunk sizes for a byte of data that are put up with."""
@@ -32,6 +34,7 @@ class Wires:
     :param policy: whom TLS trusts; None for whom the system does.
     :param timeout_s: how long a connection may take.
     :param body_bytes: the largest body of an answer.
+    :param resolve: gives a name's addresses; blocks.
     """
 
     def __init__(
@@ -42,21 +45,21 @@ class Wires:
         *,
         timeout_s: float,
         body_bytes: int,
+        resolve: Resolve,
     ) -> None:
         self.most_bytes = 2 * HEADER_BYTES + (1 + AROUND) * body_bytes
         self._source = source
-        self._reactor = reactor
         self._policy = policy or BrowserLikePolicyForHTTPS()
-        self._timeout_s = timeout_s
+        self._endpoint = SourceEndpoint(
+            reactor, source.host, source.port, timeout_s=timeout_s, resolve=resolve
+        )
         self._open: set[Wire] = set()
         self._gone: Deferred[None] | None = None
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:  # noqa: ARG002  # there is one only
         """Give what connects to the source."""
         scheme, host, port, *_ = self._source
-        endpoint: IStreamClientEndpoint = HostnameEndpoint(
-            self._reactor, host, port, timeout=self._timeout_s
-        )
+        endpoint: IStreamClientEndpoint = self._endpoint
         if scheme == "https":
             creator = self._policy.creatorForNetloc(host.encode(), port)
             endpoint = wrapClientTLS(creator, endpoint)

@@ -37,10 +37,6 @@ HALF_CLOSED_S: Final = 5.0
 """How long a client that has closed its side waits for its reply; it may be gone for good."""
 
 
-DRAIN_S: Final = 2.0
-"""How long, while the server stops, a client may take to read, or to finish a request."""
-
-
 @implementer(IHalfCloseableProtocol)
 class Connection(Protocol):
     """Answers the requests of one client, one after another.
@@ -179,10 +175,10 @@ class Connection(Protocol):
             self._quiet = False
             self._end(linger=True)
             return True
-        if self._closing:
-            self._must_move_within(DRAIN_S)
-        else:
+        if not self._closing and not self._half_closed:
             self._settle(None)
+        elif self.deadline < inf:
+            self._must_move_within(self.deadline - self.server.clock.seconds())
         return False
 
     def let_go(self) -> None:
@@ -320,7 +316,7 @@ class Connection(Protocol):
             if self._paused:
                 self._paused = False
                 self.transport.resumeProducing()
-            self._must_move_within(self._reading_time_s if self._out.blocked else LINGER_S)
+            self._must_move_within(self.server.limits.idle_s if self._out.blocked else LINGER_S)
         else:
             self._close()
 
@@ -332,17 +328,12 @@ class Connection(Protocol):
             self._paused = False
             self.transport.resumeProducing()
         self._out.close()
-        self._must_move_within(self._reading_time_s)
-
-    @property
-    def _reading_time_s(self) -> float:
-        """How long the client may take to read its replies."""
-        return DRAIN_S if self.server.ending else self.server.limits.idle_s
+        self._must_move_within(self.server.limits.idle_s)
 
     def _progressed(self) -> None:
         """Give a client more time that reads, though slowly; not while the server stops."""
         if not self.server.ending:
-            self._must_move_within(self._reading_time_s)
+            self._must_move_within(self.server.limits.idle_s)
 
     def _drained(self) -> None:
         """Go on: the client has read what waited for it."""
@@ -374,14 +365,14 @@ class Connection(Protocol):
         if self._closing:
             return
         if self._out.blocked:
-            self._must_move_within(self._reading_time_s)
+            self._must_move_within(self.server.limits.idle_s)
         elif self._half_closed:
             if self._current is None and not self._queue:
                 self._close()
         elif self._current is not None:
             self.deadline = inf
         elif self.server.ending:
-            self.deadline = self.server.drain_deadline
+            self.deadline = self.server.request_deadline
             self.server.deadlines.watch(self)
         else:
             self._await_client(before)
@@ -397,5 +388,6 @@ class Connection(Protocol):
             self._must_move_within(self.server.limits.header_s)
 
     def _must_move_within(self, seconds: float) -> None:
-        self.deadline = self.server.clock.seconds() + seconds
+        now_s = self.server.clock.seconds()
+        self.deadline = min(now_s + seconds, self.server.end_of_patience(now_s))
         self.server.deadlines.watch(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Protocol
 
@@ -80,6 +80,14 @@ class Deadlines:
         if things is not None:
             things.discard(thing)
         thing.tick = NEVER
+
+    def look_at(self, things: Iterable[Bound]) -> None:
+        """Look at things now, which is more exact than the next tick."""
+        now = self._clock.seconds()
+        for thing in things:
+            if thing.tick != NEVER:  # else nothing is due, or it was forgotten by one before it
+                self.forget(thing)
+                self._look_at(thing, now)
 
     def _look(self) -> None:
         now = self._clock.seconds()

@@ -44,7 +44,8 @@ class SocketOutlet:
         self._send = transport.getHandle().send
         self._on_progress = on_progress
         self._on_drained = on_drained
-        self._waiting = b""
+        # What is taken from the front of a bytearray moves nothing; of bytes, all the rest.
+        self._waiting = bytearray()
         self._half_close = False
         self.blocked = False
 
@@ -60,7 +61,7 @@ class SocketOutlet:
             sent = 0
         if sent == len(data):
             return
-        self._waiting = data[sent:]
+        self._waiting += memoryview(data)[sent:]
         self.blocked = True
         # A pull producer is asked for more when the buffer is empty, and first of all at once.
         self._transport.registerProducer(self, False)
@@ -68,7 +69,8 @@ class SocketOutlet:
     def resumeProducing(self) -> None:
         """Give the next piece, when the one before is sent; or learn that all is."""
         if self._waiting:
-            piece, self._waiting = self._waiting[:PIECE_BYTES], self._waiting[PIECE_BYTES:]
+            piece = bytes(self._waiting[:PIECE_BYTES])
+            del self._waiting[:PIECE_BYTES]
             self._transport.write(piece)
             self._on_progress()
             return

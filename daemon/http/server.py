@@ -25,7 +25,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from daemon.http.access import AccessLog, LoggedConnection
-from daemon.http.connection import DRAIN_S, Connection
+from daemon.http.connection import Connection
 from daemon.http.deadlines import TICK_S, Deadlines
 from daemon.http.head import Head, parse
 from daemon.http.limits import Limits, Refused, RenderRefusal, plain_text
@@ -46,6 +46,16 @@ use a moment ago: their clients may be about to ask, and would get no reply."""
 FAREWELL_S: Final = 0.05
 """How long a server that stops waits for the clients of idle connections to close their side."""
 
+FINISH_S: Final = 1.0
+"""How long after the stop has begun a client may take to finish a request; then it gets its 503."""
+
+DRAIN_S: Final = 1.5
+"""How long after that moment any client may take to do anything: to read, or to see the end. Who
+waits for a handler that is still at work is not bounded by it."""
+
+LATE_S: Final = 0.5
+"""How long a client may take to read the reply of a handler that took longer than that."""
+
 RETRY_AFTER: Final = (b"Retry-After", b"1")
 
 
@@ -61,6 +71,7 @@ class KleinFactory(Factory):
     :param access: is told of every request; None: nobody is.
     :ivar draining: replies end their connections; see :meth:`wind_down`.
     :ivar ending: so do all of them, and clients have little time; see :meth:`end_with_replies`.
+    :ivar request_deadline: when requests must be whole then, in seconds of the clock.
     :ivar replies: how many there were of each status.
     :ivar turned_away: how many connections there was no room for.
     """
@@ -85,7 +96,8 @@ class KleinFactory(Factory):
         self.idle_deadline = 0.0
         self.draining = False
         self.ending = False
-        self.drain_deadline = inf
+        self.request_deadline = inf
+        self._end_deadline = inf
         self._emptying = False
         self.date_line = b""
         self.reply_starts: dict[int, bytes] = {}
@@ -138,18 +150,26 @@ class KleinFactory(Factory):
         self.draining = True
 
     def end_with_replies(self) -> None:
-        """From now on, have every reply end its connection, whatever its handler asks."""
+        """From now on, have every reply end its connection, whatever its handler asks.
+
+        The time that clients have is counted from here: :data:`FINISH_S` and :data:`DRAIN_S`.
+        """
         self.draining = True
         if not self.ending:
             self.ending = True
-            self.drain_deadline = self.clock.seconds() + DRAIN_S
+            now_s = self.clock.seconds()
+            self.request_deadline = now_s + FINISH_S
+            self._end_deadline = now_s + DRAIN_S
+            # The tick of the deadlines is too coarse for times as short as these.
+            for delay_s in (FINISH_S, DRAIN_S):
+                self._partings.append(self.clock.callLater(delay_s, self._look_at_all))
 
     def drain(self) -> Deferred[None]:
         """End every connection as soon as it owes no reply; fires when none is left.
 
         Call it when no port listens any more. What clients had sent before is still answered:
         connections that seem idle are closed only after the reactor has read everything that had
-        arrived.
+        arrived. Clients cannot put it off for longer than :data:`DRAIN_S`, handlers can.
         """
         self.end_with_replies()
         if not self._when_empty and not self._emptying:
@@ -180,6 +200,13 @@ class KleinFactory(Factory):
             if len(data) <= REMEMBERED_BYTES and not head.secret:
                 self._remember(data, head)
         return head
+
+    def end_of_patience(self, now_s: float) -> float:
+        """Give the time by which a client must have done what it has to do.
+
+        :returns: seconds of the clock; :data:`math.inf` as long as the server does not stop.
+        """
+        return self._end_deadline if now_s < self._end_deadline else now_s + LATE_S
 
     def reply_start(self, code: int) -> bytes:
         """Give the status line and the date of a reply, which :attr:`reply_starts` keeps.
@@ -249,6 +276,9 @@ class KleinFactory(Factory):
             if parting.active():
                 parting.cancel()
         self._partings.clear()
+
+    def _look_at_all(self) -> None:
+        self.deadlines.look_at([*self._connections, *self._refused])
 
     def _drain_connections(self) -> None:
         self._emptying = True

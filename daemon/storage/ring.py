@@ -8,32 +8,22 @@ block, is the work of a thread: new files are made before they are needed, and o
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from daemon.storage.aside import set_aside
-from daemon.storage.ringfiles import (
-    Found,
-    Piece,
-    RingFiles,
-    Shape,
-    State,
-    boot_id,
-    in_memory,
-    readable,
-)
+from daemon.storage.ringfiles import Piece, RingFiles, Shape, State, boot_id, in_memory
+from daemon.storage.ringstart import Start, find
 from daemon.storage.ringwork import Done, Place, Work
 from daemon.storage.salvage import Trouble
-from daemon.storage.segments import UnreadableError
 
 CAPACITY: Final = 1 << 16
 """Entries in a piece: some MB, so that one is made and given back without a pause."""
 
-SKIPPED: Final = 16
-"""So many pieces of numbers are left out after a loss of power: more than are given away in the
-second or two of which the disk may know nothing."""
+SHED_AT_ONCE: Final = 16
+"""So many pieces are given back in one call at most; those left over, in later ones."""
 
 STORING: Final = "ring"
 """The part that is in trouble while entries are in memory only."""
@@ -72,9 +62,10 @@ class Ring:
         self._spare: Piece | None = None
         self._trouble: Trouble | None = None
         self._tail: Piece | None = None
-        self._at = self._room = 0
+        self._at = self._room = self._lead = 0
         self._values: memoryview[int]
         self._stamps: memoryview[int]
+        self._oldest: memoryview[int]
         self._closing = False
 
     def open(self) -> list[Trouble]:
@@ -86,22 +77,12 @@ class Ring:
         """
         if self._files is None:
             return []
-        troubles: list[Trouble] = []
-        found: list[Found] = []
-        unreadable: list[tuple[int, Path, str]] = []
-        try:
-            for index, path in self._files.paths():
-                try:
-                    found.append(self._files.read(index, path))
-                except (UnreadableError, OSError) as error:
-                    unreadable.append((index, path, str(error)))
-        except OSError as error:
-            self._trouble = self._in_trouble(error)
-            troubles.append(self._trouble)
-        for _, path, why in unreadable:
-            troubles.append(Trouble(path.name, _put_aside(path, why)))
-        self._take_up(found, max([index + 1 for index, *_ in unreadable], default=0), troubles)
-        return troubles
+        start = find(self._files)
+        if start.error is not None:
+            self._trouble = self._in_trouble(start.error)
+            start.troubles.append(self._trouble)
+        self._take_up(start)
+        return start.troubles
 
     def append(self, stamp: int, value: bytes) -> int:
         """Add an entry.
@@ -136,6 +117,16 @@ class Ring:
         return bytes(self._pieces[index].values[at * self._size : (at + 1) * self._size])
 
     @property
+    def pieces(self) -> int:
+        """How many pieces are in use."""
+        return len(self._pieces)
+
+    @property
+    def lead(self) -> int:
+        """How far in the future stamps may lie: the most of what :meth:`lead_by` was told."""
+        return max((piece.lead for piece in self._pieces.values()), default=self._lead)
+
+    @property
     def newest(self) -> int:
         """The stamp of the last entry; 0 without any."""
         for piece in reversed(self._pieces.values()):
@@ -152,6 +143,20 @@ class Ring:
             max(0, self._count(piece) - max(0, start - index * capacity))
             for index, piece in self._pieces.items()
         )
+
+    def nth(self, older: int) -> int:
+        """Give the number of the entry that has so many older ones.
+
+        :returns: :attr:`next` if there is none.
+        """
+        capacity = self._shape.capacity
+        for index, piece in self._pieces.items():
+            dropped = max(0, self.first - 1 - index * capacity)
+            count = max(0, self._count(piece) - dropped)
+            if older < count:
+                return index * capacity + dropped + older + 1
+            older -= count
+        return self.next
 
     def first_above(self, start: int, limit: int) -> int:
         """Give the first number, from a number on, whose stamp is greater than a limit.
@@ -178,6 +183,12 @@ class Ring:
                 np.minimum(stamps, limit, out=stamps)
                 piece.synced = 0
 
+    def lead_by(self, lead: int) -> None:
+        """Have the files keep how far in the future the stamps of coming entries may lie."""
+        self._lead = lead
+        if self._tail is not None:
+            self._begin(self._tail, self._at)
+
     def drop_before(self, number: int) -> None:
         """Drop all entries with smaller numbers.
 
@@ -190,12 +201,14 @@ class Ring:
         capacity = self._shape.capacity
         before, now = (self.first - 1) // capacity, (number - 1) // capacity
         self.first = number
-        if before < now and self._tail is not None:
-            for index in range(before, min(now, self._tail.index)):
-                self._discard(self._pieces.pop(index, None))
+        if self._tail is not None:
+            self._oldest[0] = number
+            if before < now:
+                self._shed()
 
     def work(self) -> Work:
         """Give what a thread should do now."""
+        self._shed()
         if self._tail is not None:
             self._tail.count = self._at
         pieces = list(self._pieces.values())
@@ -261,57 +274,17 @@ class Ring:
 
     # --- inside
 
-    def _take_up(self, found: list[Found], beyond: int, troubles: list[Trouble]) -> None:
-        """Go on where the files end.
-
-        :param beyond: the first piece of whose numbers none was given away, as far as unreadable
-            files tell.
-        """
-        last: Found | None = None
-        for each in found:
-            if each.state is State.SPARE:
-                self._discard(each.piece)
-            else:
-                last = each
-        whole = last is not None and not last.torn
-        trusted = last is not None and (last.state is State.CLOSED or last.boot == self._boot)
-        for each in found:
-            if each.state is not State.SPARE:
-                self._keep(each, troubles, thorough=not trusted or each.torn)
-        if last is not None:
-            self.first = next(iter(self._pieces)) * self._shape.capacity + 1
-            index = last.piece.index
-            beyond = max(beyond, last.reach + 1 if last.reach > index else 0)
-            if not (whole and trusted):
-                beyond = max(beyond, index + SKIPPED)
-            if beyond <= index:
-                piece = self._pieces[index]
-                self.next = index * self._shape.capacity + piece.count + 1
-                self._begin(piece, piece.count)
-                return
-        if beyond:
-            self.next = beyond * self._shape.capacity + 1
-            self.first = self.first if self._pieces else self.next
+    def _take_up(self, start: Start) -> None:
+        for piece in start.spares:
+            self._discard(piece)
+        self._pieces = start.pieces
+        self.first, self.next = start.first, start.next
+        if start.tail is not None:
+            self._begin(start.tail, start.tail.count)
+        elif self.next > 1:
             # Before any number is given away: the next start has to know.
             self._roll()
-
-    def _keep(self, each: Found, troubles: list[Trouble], *, thorough: bool) -> None:
-        """Take in a file. Of two for one stretch, the one with more entries counts."""
-        piece = each.piece
-        piece.count = readable(piece, self._shape, thorough=thorough)
-        if each.torn:
-            why = f"{piece.path} was torn: {piece.count} entries of it are readable"
-            troubles.append(Trouble(f"{piece.index:010}", why))
-        other = self._pieces.get(piece.index)
-        if other is None:
-            self._pieces[piece.index] = piece
-            return
-        less, more = sorted((other, piece), key=_count)
-        self._pieces[piece.index] = more
-        if less.path is not None:
-            why = _put_aside(less.path, "another file has these entries")
-            troubles.append(Trouble(less.path.name, why))
-        less.release()
+        self._shed()
 
     def _count(self, piece: Piece) -> int:
         return self._at if piece is self._tail else piece.count
@@ -327,23 +300,43 @@ class Ring:
             self._tail.count = self._at
         self._pieces[index] = spare
         self._begin(spare, 0)
+        self._shed()
+
+    def _shed(self) -> None:
+        """Give back pieces all of whose entries are dropped.
+
+        The last one stays, and the last file: it tells the next start where to go on.
+        """
+        used = (self.first - 1) // self._shape.capacity
+        passed = [piece for piece in islice(self._pieces.values(), SHED_AT_ONCE) if piece.index < used]
+        if not passed:
+            return
+        stay = self._tail, self._last_file()
+        for piece in passed:
+            if piece not in stay:
+                self._discard(self._pieces.pop(piece.index))
 
     def _begin(self, piece: Piece, at: int) -> None:
         self._tail = piece
         self._values = piece.values
         self._stamps = piece.stamps
+        self._oldest = piece.oldest
+        self._oldest[0] = self.first
         self._at = at
         self._room = self._shape.capacity
+        piece.lead = max(piece.lead, self._lead)
         piece.mark(self._boot, State.BEGUN, piece.index)
         if self._files is not None and not piece.kept:
             self._note_reach(piece.index)
 
     def _note_reach(self, index: int) -> None:
         """Let a file know that numbers are given away of which no file knows."""
-        for piece in reversed(self._pieces.values()):
-            if piece.kept:
-                piece.mark(self._boot, State.BEGUN, index)
-                return
+        piece = self._last_file()
+        if piece is not None:
+            piece.mark(self._boot, State.BEGUN, index)
+
+    def _last_file(self) -> Piece | None:
+        return next((piece for piece in reversed(self._pieces.values()) if piece.kept), None)
 
     def _make(self, index: int) -> Piece:
         """Make a piece on the spot. A disk that is in trouble is left to the thread."""
@@ -362,11 +355,13 @@ class Ring:
             return
         fresh.stamps[:] = old.stamps
         fresh.values[:] = old.values
-        fresh.count = old.count
+        fresh.count, fresh.lead = old.count, old.lead
+        fresh.oldest[0] = self.first
         fresh.mark(self._boot, State.BEGUN, fresh.index)
         self._pieces[fresh.index] = fresh
         if old is self._tail:
             self._tail, self._values, self._stamps = fresh, fresh.values, fresh.stamps
+            self._oldest = fresh.oldest
         old.release()
 
     def _discard(self, piece: Piece | None) -> None:
@@ -382,15 +377,3 @@ class Ring:
         # Without the file's name, which is another one each time.
         folder = self._files.folder if self._files is not None else ""
         return Trouble(STORING, f"{folder} does not take what it should: {error.strerror or error}")
-
-
-def _put_aside(path: Path, why: str) -> str:
-    try:
-        done = f"it is now called {set_aside(path).name}"
-    except OSError as error:
-        done = f"it stays where it is: {error}"
-    return f"{path} is not used: {why}; {done}"
-
-
-def _count(piece: Piece) -> int:
-    return piece.count

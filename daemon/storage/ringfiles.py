@@ -24,8 +24,9 @@ import numpy as np
 
 from daemon.storage.segments import NewerFormatError, UnreadableError
 
-HEADER: Final = struct.Struct("=8sqqqq16sqq")
-"""Magic, format version, bytes of a value, room in entries, index, boot, state, reach."""
+HEADER: Final = struct.Struct("=8sqqqq16sqqqq")
+"""Magic, format version, bytes of a value, room in entries, index, boot, state, reach, lead, first.
+"""
 
 HEADER_BYTES: Final = 4096
 MAGIC: Final = b"tsring\0\0"
@@ -34,8 +35,11 @@ SUFFIX: Final = ".ring"
 STAMP_BYTES: Final = 8
 
 _NAME: Final = re.compile(r"([0-9]{10,18})-[0-9]+\.ring")
-_LIVE: Final = struct.Struct("=16sqq")
-"""The end of the header, which changes: boot, state, reach."""
+_LIVE: Final = struct.Struct("=16sqqq")
+"""The part of the header that changes at times: boot, state, reach, lead."""
+
+_LIVE_AT: Final = HEADER.size - STAMP_BYTES - _LIVE.size
+_FIRST_AT: Final = HEADER.size - STAMP_BYTES
 
 _BOOT_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -73,7 +77,10 @@ class Piece:
     :ivar stamps: int64; zero where nothing was added yet.
     :ivar values: bytes, one value after another.
     :ivar mapping: what both lie in.
+    :ivar oldest: one number, in the file's header: that of the ring's oldest entry as the last
+        piece knew it.
     :ivar count: how many entries there are, once no more are added.
+    :ivar lead: how far in the future stamps of its entries may lie.
     :ivar path: its file; None in memory.
     :ivar inode: the file's, to tell it from another of that name.
     :ivar kept: whether that file holds the entries.
@@ -84,7 +91,9 @@ class Piece:
     stamps: memoryview[int]
     values: memoryview[int]
     mapping: mmap.mmap
+    oldest: memoryview[int]
     count: int = 0
+    lead: int = 0
     path: Path | None = None
     inode: int = 0
     kept: bool = False
@@ -97,12 +106,13 @@ class Piece:
         :param reach: the last stretch whose numbers may have been given away.
         """
         if self.path is not None:
-            _LIVE.pack_into(self.mapping, HEADER.size - _LIVE.size, boot, state, reach)
+            _LIVE.pack_into(self.mapping, _LIVE_AT, boot, state, reach, self.lead)
 
     def release(self) -> None:
         """Give the memory back."""
         self.stamps.release()
         self.values.release()
+        self.oldest.release()
         self.mapping.close()
 
 
@@ -171,7 +181,7 @@ class RingFiles:
             # Writing to a mapped page for which the disk has no room is a deadly SIGBUS.
             os.posix_fallocate(descriptor, 0, self._size)
             head = (MAGIC, VERSION, self.shape.value_bytes, self.shape.capacity, index, self.boot)
-            os.pwrite(descriptor, HEADER.pack(*head, State.SPARE, index), 0)
+            os.pwrite(descriptor, HEADER.pack(*head, State.SPARE, index, 0, 0), 0)
             return self._mapped(index, path, descriptor)
         except OSError:
             with suppress(OSError):
@@ -194,13 +204,16 @@ class RingFiles:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UnreadableError("it is no regular file")
-            boot, state, reach = self._understood(path, os.pread(descriptor, HEADER.size, 0), index)
+            head = os.pread(descriptor, HEADER.size, 0)
+            boot, state, reach, lead = self._understood(path, head, index)
             if status.st_size > self._size:
                 raise UnreadableError("it is larger than its header says")
             torn = status.st_size < self._size
             if torn:
                 os.posix_fallocate(descriptor, 0, self._size)
-            return Found(self._mapped(index, path, descriptor), boot, state, reach, torn)
+            piece = self._mapped(index, path, descriptor)
+            piece.lead = lead
+            return Found(piece, boot, state, reach, torn)
         finally:
             os.close(descriptor)
 
@@ -248,22 +261,20 @@ class RingFiles:
         piece.path, piece.inode, piece.kept = path, os.fstat(descriptor).st_ino, True
         return piece
 
-    def _understood(self, path: Path, head: bytes, index: int) -> tuple[bytes, State, int]:
+    def _understood(self, path: Path, head: bytes, index: int) -> tuple[bytes, State, int, int]:
         if len(head) < HEADER.size or not head.startswith(MAGIC):
             raise UnreadableError("it is no file of this program")
-        _, version, value_bytes, capacity, number, boot, state, reach = HEADER.unpack(head)
+        _, version, *shape, boot, state, reach, lead, first = HEADER.unpack(head)
         if version > VERSION:
             raise NewerFormatError(
                 f"{path} has format {version}; this version of the program knows {VERSION} at most"
             )
-        if (version, value_bytes, capacity, number) != (
-            VERSION,
-            self.shape.value_bytes,
-            self.shape.capacity,
-            index,
-        ) or not (0 <= state <= State.CLOSED and reach >= index):
+        if version != VERSION or shape != [self.shape.value_bytes, self.shape.capacity, index]:
             raise UnreadableError("its header is damaged")
-        return boot, State(state), reach
+        end = (reach + 1) * self.shape.capacity + 1
+        if not (0 <= state <= State.CLOSED and reach >= index and 0 <= first <= end and lead >= 0):
+            raise UnreadableError("its header is damaged")
+        return boot, State(state), reach, lead
 
 
 def readable(piece: Piece, shape: Shape, *, thorough: bool) -> int:
@@ -287,4 +298,6 @@ def _piece(index: int, mapping: mmap.mmap, shape: Shape, start: int) -> Piece:
     whole = memoryview(mapping)
     middle = start + shape.capacity * STAMP_BYTES
     end = start + shape.entries_bytes
-    return Piece(index, whole[start:middle].cast("q"), whole[middle:end], mapping)
+    header = whole[_FIRST_AT : HEADER.size] if start else memoryview(bytearray(STAMP_BYTES))
+    stamps = whole[start:middle].cast("q")
+    return Piece(index, stamps, whole[middle:end], mapping, header.cast("q"))

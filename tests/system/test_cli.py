@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -212,8 +213,11 @@ def test_check_does_what_the_daemon_would(shell: Shell) -> None:
     assert wrong.stderr.count("\n") == 1
 
 
+# A shell gives its programs all signals, whatever this process may have blocked or ignored.
 _TAKE_TERMINAL = """
-import fcntl, os, sys, termios
+import fcntl, os, signal, sys, termios
+signal.pthread_sigmask(signal.SIG_SETMASK, [])
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 os.execv(sys.argv[1], sys.argv[1:])
 """
@@ -237,7 +241,7 @@ class Terminal:
     def read_until(self, wanted: bytes) -> None:
         """Read what is shown until something comes."""
         while wanted not in self.shown:
-            self.shown += os.read(self._descriptor, 4096)
+            self.shown += self._read()
 
     def type(self, text: bytes) -> None:
         """Type something."""
@@ -246,10 +250,17 @@ class Terminal:
     def end(self) -> int:
         """Wait for the script's end, and give its exit status; negative: the signal."""
         with suppress(OSError):  # how a terminal says that nobody is there any more
-            while piece := os.read(self._descriptor, 4096):
+            while piece := self._read():
                 self.shown += piece
         os.close(self._descriptor)
         return self._process.wait(TIMEOUT_S)
+
+    def _read(self) -> bytes:
+        ready, _, _ = select.select([self._descriptor], [], [], TIMEOUT_S)
+        if not ready:
+            self._process.kill()
+        assert ready, f"nothing more is shown: {self.shown!r}"
+        return os.read(self._descriptor, 4096)
 
 
 def test_a_password_is_asked_for_and_not_shown(shell: Shell) -> None:

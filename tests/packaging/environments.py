@@ -110,7 +110,11 @@ class Environment:
 
     def twistd(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``twistd``, which is expected to end by itself."""
-        return run(self.twistd_path, *arguments, folder=self.empty_folder)
+        return self.run("twistd", *arguments)
+
+    def run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a program that is installed there, and is expected to end by itself."""
+        return run(self._bin / program, *arguments, folder=self.empty_folder)
 
     def _pip(self, *arguments: str | Path) -> None:
         must_run(

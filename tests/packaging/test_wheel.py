@@ -16,6 +16,7 @@ from zipfile import ZipFile
 
 import pytest
 
+from daemon import __version__
 from tests.packaging.environments import (
     PINS,
     Environment,
@@ -89,11 +90,76 @@ def test_the_wheel_holds_the_daemon_and_its_door_and_nothing_else(
 
     assert "twisted/plugins/tsdaemon_plugin.py" in names
     assert modules <= names
+    beside = {
+        path
+        for kind in ("html", "css", "js", "svg", "json")
+        for path in checkout.glob(f"daemon/**/*.{kind}")
+    }
+    assert {"page.html", "page.css", "page.js", "openapi.json"} <= {path.name for path in beside}
+    assert {str(path.relative_to(checkout)) for path in beside} <= names
     # Either of these would hide the plugin, or Twisted itself.
     assert "twisted/__init__.py" not in names
     assert "twisted/plugins/__init__.py" not in names
     assert [name for name in names if name.endswith(("dropin.cache", ".pyc"))] == []
     assert {name.partition("/")[0] for name in names} == {"daemon", "twisted"}
+
+
+def test_the_wheel_holds_every_file_that_the_program_reads(checkout: Path, wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (scripts,) = [name for name in names if name.endswith("/entry_points.txt")]
+        assert "tsdaemon = daemon.cli.main:main" in archive.read(scripts).decode().splitlines()
+    data = {
+        str(path.relative_to(checkout))
+        for path in (checkout / "daemon").rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert {Path(name).suffix for name in data} >= {
+        ".sql",
+        ".html",
+        ".css",
+        ".js",
+        ".json",
+        ".typed",
+    }
+    assert data <= names
+
+
+def test_the_wheel_brings_what_an_operator_installs(checkout: Path, wheel: Path) -> None:
+    with ZipFile(wheel) as archive:
+        shared = {
+            name.partition(".data/data/")[2]: archive.read(name)
+            for name in archive.namelist()
+            if ".data/data/" in name
+        }
+    for kept, name in {
+        "etc/completion/tsdaemon.bash": "share/bash-completion/completions/tsdaemon",
+        "etc/completion/_tsdaemon": "share/zsh/site-functions/_tsdaemon",
+        "etc/completion/tsdaemon.fish": "share/fish/vendor_completions.d/tsdaemon.fish",
+        "etc/prometheus/tsdaemon.rules.yml": "share/tsdaemon/tsdaemon.rules.yml",
+        "etc/tsdaemon.toml": "share/tsdaemon/tsdaemon.toml",
+        "etc/systemd/tsdaemon.service": "share/tsdaemon/systemd/tsdaemon.service",
+    }.items():
+        assert shared[name] == (checkout / kept).read_bytes()
+
+
+def test_the_sdist_holds_every_file_that_a_clone_has(checkout: Path, wheel: Path) -> None:
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    folders = ("daemon", "docs", "etc", "requirements", "tests", "twisted", "benchmarks")
+    for folder in folders:
+        kept = {
+            str(path.relative_to(checkout))
+            for path in (checkout / folder).rglob("*")
+            if path.is_file()
+            and path.suffix != ".pyc"
+            and path.name not in {"dropin.cache", "numbers.log"}
+            and "docs/_build" not in str(path)
+        }
+        assert kept - names == set()
+    assert [name for name in names if name.startswith("docs/_build")] == []
+    assert {"README.rst", "CHANGELOG.rst", "LICENSE", "tsdaemon.tac", ".ci/run"} <= names
 
 
 def test_the_sdist_holds_the_tests_and_nothing_that_a_run_left_behind(wheel: Path) -> None:
@@ -119,6 +185,14 @@ def test_twistd_finds_the_daemon_in_a_wheel(environment: Environment) -> None:
 @needs_network
 def test_twistd_finds_the_daemon_in_an_editable_install(editable: Environment) -> None:
     assert "tsdaemon" in _subcommands(editable)
+
+
+@needs_network
+def test_the_console_script_is_installed(environment: Environment) -> None:
+    finished = environment.run("tsdaemon", "--version")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert finished.stdout == f"tsdaemon {__version__}\n"
+    assert tomllib.loads(environment.run("tsdaemon", "check").stdout)["numbers"]["clients"] == 5
 
 
 @needs_network

@@ -1,0 +1,1 @@
+"""The book: its examples are run, and what it says of the program is compared with that."""

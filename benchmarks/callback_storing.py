@@ -64,6 +64,7 @@ class _Feed:
             store,
             LONG_LIFESPAN_SECONDS * 1_000_000,
             settle=self._settle,
+            waits=lambda _: True,
             tell=_require_well,
             upsert_time=Histogram([1]),
         )

@@ -116,7 +116,7 @@ class CounterServer(Service):
         return f"the last sync, and {self._port.unfinished()}"
 
     def _requests(self) -> int:
-        return self._column.end - self._first
+        return self._column.end - self._first if self._is_open else 0
 
     def _add(self) -> int:
         return self._window.add(self._now())

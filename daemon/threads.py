@@ -69,7 +69,8 @@ def in_thread_of_its_own(
             reactor.callFromThread(done.callback, result)
 
     try:
-        threading.Thread(target=work, name=function.__name__, daemon=True).start()
+        name = getattr(function, "__name__", None)
+        threading.Thread(target=work, name=name, daemon=True).start()
     except RuntimeError:  # the system gives no thread
         done.errback(Failure())
     return done

@@ -90,12 +90,13 @@ class SourceEndpoint:
 
     def _not_found(self, failure: Failure) -> Failure:
         """Say what the name was; how it went wrong is the system's own text."""
-        if failure.check(TimedOutError):
-            why = f"no answer for {self._timeout_s:g} s"
-        elif failure.check(OSError):
-            why = failure.value.strerror or failure.getErrorMessage()
-        else:
-            return failure
+        match failure.value:
+            case TimedOutError():
+                why = f"no answer for {self._timeout_s:g} s"
+            case OSError(strerror=str(why)):
+                pass
+            case _:
+                return failure
         return Failure(DNSLookupError(f"{self._host}: {why}"))
 
     def _connect(self, addresses: Sequence[str], factory: IProtocolFactory) -> Deferred[Any]:

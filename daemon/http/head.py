@@ -40,7 +40,9 @@ _AUTHORITY: Final = re.compile(
 _PORT_LAST: Final = re.compile(rb":[0-9]+\Z")
 _ABSOLUTE: Final = re.compile(rb"(?i:https?)://([^/?]*+)(.*+)")
 _HIGHEST_PORT: Final = 65535
-_CREDENTIALS: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+_CREDENTIALS: Final = frozenset(
+    {b"authorization", b"cookie", b"idempotency-key", b"proxy-authorization"}
+)
 
 
 class Head:

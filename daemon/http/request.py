@@ -290,6 +290,16 @@ def body_of(request: IRequest) -> bytes:
     return body
 
 
+def values_of(request: IRequest, name: bytes) -> list[bytes]:
+    """Give all values of a field of a request, in the order sent.
+
+    :param name: in lower case.
+    """
+    if isinstance(request, Request):
+        return request.head.all(name)
+    return list(request.requestHeaders.getRawHeaders(name, []))
+
+
 def set_line(request: IRequest, key: bytes, line: bytes) -> None:
     """Set a field of the reply, faster than ``setHeader``, which looks at names and values.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.callback.addresses import located, resolve
+from daemon.callback.addresses import located
+from daemon.resolving import resolve
 
 NAMES = {"one": ["192.0.2.1", "2001:db8::1"], "two": ["192.0.2.2"]}
 
@@ -65,11 +66,6 @@ def test_no_address_at_all_is_an_error():
 def test_more_ports_than_hosts_are_an_error():
     with pytest.raises(OSError, match="1 hosts, 2 ports"):
         places(host="two", port="1,2")
-
-
-def test_a_host_of_loopback_is_resolved_without_duplicates():
-    assert "127.0.0.1" in resolve("127.0.0.1")
-    assert len(set(resolve("localhost"))) == len(resolve("localhost"))
 
 
 def test_what_can_be_no_name_is_an_error():

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from daemon.http.client import Client, client_for
 from daemon.http.client_treq import TreqClient
 from daemon.http.source_url import parse_source_url
+from daemon.resolving import Resolve, resolve
 
 POOL, TREQ = "pool", "treq"
 
@@ -129,6 +130,7 @@ def client_of(
     connections: int = 10,
     timeout_s: float = 10.0,
     body_bytes: int = 65536,
+    resolve: Resolve = resolve,
 ) -> Client:
     """Give a client of a kind for a source."""
     if kind == TREQ:
@@ -138,9 +140,15 @@ def client_of(
             connections=connections,
             timeout_s=timeout_s,
             body_bytes=body_bytes,
+            resolve=resolve,
         )
     return client_for(
-        url, reactor, connections=connections, timeout_s=timeout_s, body_bytes=body_bytes
+        url,
+        reactor,
+        connections=connections,
+        timeout_s=timeout_s,
+        body_bytes=body_bytes,
+        resolve=resolve,
     )
 
 

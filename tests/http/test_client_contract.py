@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
 from functools import partial
 from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.interfaces import (
-    IAddress,
-    IHostnameResolver,
-    IHostResolution,
-    IResolutionReceiver,
-)
 from twisted.internet.task import LoopingCall, deferLater
-from zope.interface import implementer
 
 from daemon.http.client import (
     Answer,
@@ -493,49 +485,53 @@ async def test_names_and_addresses_of_both_kinds(reactor, kind, endpoint, url):
         assert f"host: {host}" in source.asked[0].head.decode().lower()
 
 
-@implementer(IHostResolution)
-class Resolution:
-    """A resolution under way."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def cancel(self) -> None:
-        """It is over at once."""
-
-
-@implementer(IHostnameResolver)
-class BothAddresses:
-    """Says that every name has an address of each kind, that of IPv6 first."""
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,  # noqa: N803
-        hostName: str,  # noqa: N803
-        portNumber: int = 0,  # noqa: N803
-        addressTypes: Sequence[type[IAddress]] | None = None,  # noqa: ARG002, N803
-        transportSemantics: str = "TCP",  # noqa: ARG002, N803
-    ) -> IHostResolution:
-        resolution = Resolution(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        resolutionReceiver.addressResolved(IPv6Address("TCP", "::1", portNumber))
-        resolutionReceiver.addressResolved(IPv4Address("TCP", "127.0.0.1", portNumber))
-        resolutionReceiver.resolutionComplete()
-        return resolution
-
-
 @pytest.mark.parametrize("where", ["tcp:0:interface=127.0.0.1", "tcp6:0:interface=\\:\\:1"])
 @pytest_twisted.ensureDeferred
 async def test_a_name_with_both_is_found_where_the_source_is(reactor, kind, where):
-    before = reactor.nameResolver
-    reactor.installNameResolver(BothAddresses())
+    def both(_: str) -> list[str]:
+        return ["::1", "127.0.0.1"]
+
+    async with asking(
+        reactor, kind, says(answer()), endpoint=where, url="http://both:{port}", resolve=both
+    ) as (_, client):
+        assert (await client.get(b"/")).body == b"yes"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_name_that_is_none_is_a_connection_that_cannot_be_made(reactor, kind):
+    def unknown(_: str) -> list[str]:
+        raise OSError(-2, "Name or service not known")
+
+    client = client_of(reactor, kind, "http://nowhere", resolve=unknown)
+    error = await failure_of(client.get(b"/"))
+    assert isinstance(error, ConnectionFailedError)
+    assert "nowhere: Name or service not known" in str(error)
+    await client.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_closing_waits_for_no_name_server(reactor, kind):
+    asked, answered = threading.Event(), threading.Event()
+    asked_for = []
+
+    def hangs(name: str) -> list[str]:
+        asked_for.append(name)
+        asked.set()
+        answered.wait()
+        return ["127.0.0.1"]
+
+    client = client_of(reactor, kind, "http://slow", resolve=hangs)
+    gets = [client.get(b"/") for _ in range(5)]
     try:
-        async with asking(
-            reactor, kind, says(answer()), endpoint=where, url="http://both:{port}"
-        ) as (_, client):
-            assert (await client.get(b"/")).body == b"yes"
+        await eventually(reactor, asked.is_set)
+        await client.close()
+        for get in gets:
+            assert isinstance(await failure_of(get), ConnectionFailedError)
+        assert asked_for == ["slow"]
+        (thread,) = [each for each in threading.enumerate() if each.name == "hangs"]
+        assert thread.daemon
     finally:
-        reactor.installNameResolver(before)
+        answered.set()
 
 
 @pytest_twisted.ensureDeferred

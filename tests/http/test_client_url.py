@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from twisted.internet.task import Clock
 
@@ -72,7 +74,7 @@ def test_one_that_cannot_be_used_is_refused_in_one_line_without_secrets(url):
 
 
 def test_http_is_for_the_pool_and_https_for_treq(reactor):
-    limits = {"connections": 1, "timeout_s": 1, "body_bytes": 1}
+    limits: Any = {"connections": 1, "timeout_s": 1, "body_bytes": 1}
     assert isinstance(client_for("http://a", reactor, **limits), PooledClient)
     assert isinstance(client_for("https://a", reactor, **limits), TreqClient)
 

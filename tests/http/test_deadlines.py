@@ -192,3 +192,22 @@ def test_forgetting_what_was_never_watched_changes_nothing():
     deadlines.stop()
     deadlines.stop()
     assert clock.getDelayedCalls() == []
+
+
+def test_what_is_looked_at_between_ticks_is_told_at_once_and_not_again():
+    clock, deadlines, _ = started()
+    due, later = bound(clock, deadlines, 0.7), bound(clock, deadlines, 5)
+    clock.advance(0.7)
+    deadlines.look_at([due, later])
+    assert (len(due.told), later.told) == (1, [])
+    clock.pump([TICK_S] * 20)
+    assert (len(due.told), len(later.told)) == (1, 1)
+
+
+def test_what_is_forgotten_is_not_looked_at_between_ticks():
+    clock, deadlines, _ = started()
+    things = [bound(clock, deadlines, 0.7) for _ in range(2)]
+    deadlines.forget(things[0])
+    clock.advance(0.7)
+    deadlines.look_at(things)
+    assert [len(thing.told) for thing in things] == [0, 1]

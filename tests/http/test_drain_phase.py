@@ -8,9 +8,9 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from daemon.http.connection import DRAIN_S
 from daemon.http.limits import Limits
 from daemon.http.request import client_of, keep_open
+from daemon.http.server import DRAIN_S, RECENT_S
 from tests.http.clients import Server, get, post
 
 
@@ -105,7 +105,7 @@ class WindDownTests(SynchronousTestCase):
         other, idle = self.server.connect(), self.server.connect()
         other.send(get("/again"))
         drained = self.server.factory.drain()
-        self.server.clock.pump([0, 0, 0])
+        self.server.clock.pump([0, 0, 0, RECENT_S])
         self.assertTrue(idle.closed)
         self.waiting.pop().callback(b"late")
         (reply,) = self.client.replies()

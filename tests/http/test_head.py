@@ -135,7 +135,9 @@ def test_the_version_and_the_connection_field_decide_whether_it_goes_on(
     assert read.is_1_0 is (version == "1.0")
 
 
-@pytest.mark.parametrize("name", ["Authorization", "cookie", "PROXY-AUTHORIZATION"])
+@pytest.mark.parametrize(
+    "name", ["Authorization", "cookie", "Idempotency-Key", "PROXY-AUTHORIZATION"]
+)
 def test_credentials_make_a_head_secret(name):
     assert parse(head(f"{name}: x"), LIMITS).secret
     assert not parse(head(f"X-{name}: x"), LIMITS).secret

@@ -96,13 +96,18 @@ class Reader(Protocol):
 async def connected(reactor: Any, client: socket.socket) -> Reader:
     """Hand a connected socket to the reactor."""
     reader = Reader()
-    client.setblocking(False)
-    reactor.adoptStreamConnection(client.fileno(), client.family, _factory(reader))
-    client.close()
+    adopt(reactor, client, reader)
     return reader
 
 
-def _factory(reader: Reader) -> Any:
+def adopt(reactor: Any, client: socket.socket, reader: Protocol) -> None:
+    """Have the reactor read a connected socket."""
+    client.setblocking(False)
+    reactor.adoptStreamConnection(client.fileno(), client.family, _factory(reader))
+    client.close()
+
+
+def _factory(reader: Protocol) -> Any:
     factory = Factory.forProtocol(lambda: reader)
     factory.noisy = False
     factory.doStart()
@@ -138,6 +143,32 @@ async def ask_for_much_and_read_late(reactor: Any, reader: Reader, answers: Answ
     assert [len(reply.body) for reply in replies] == [*SIZES, 1]
     assert all(reply.body == body(len(reply.body)) for reply in replies)
     assert answers.asked == [*SIZES, 1]
+
+
+class Sips(Protocol):
+    """A client that reads a little, and then does not for a while."""
+
+    transport: Any
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self.got = bytearray()
+        self.sips = 0
+        self.lost: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.got += data
+        self.sips += 1
+        if self.sips % 8 == 0:
+            self.transport.pauseProducing()
+            self._reactor.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        if not self.lost.called:
+            self.transport.resumeProducing()
+
+    def connectionLost(self, reason: Any = None) -> None:  # noqa: ARG002
+        self.lost.callback(None)
 
 
 def tcp(port: int) -> socket.socket:
@@ -176,6 +207,22 @@ async def test_over_a_unix_socket(reactor):
             client.connect(path)
             reader = await connected(reactor, client)
             await ask_for_much_and_read_late(reactor, reader, answers)
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_large_reply_arrives_whole_through_a_socket_that_takes_little_at_a_time(reactor):
+    async with serving(reactor, "tcp:0:interface=127.0.0.1") as (_, port):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        client.connect(("127.0.0.1", port.getHost().port))
+        reader = Sips(reactor)
+        adopt(reactor, client, reader)
+        reader.transport.write(get(f"/{2 * SIZE + 1}") + get("/3", "Connection: close"))
+        await until(reactor, lambda: bool(reader.lost.called))
+        large, small = read_responses(bytes(reader.got))
+        assert len(large.body) == 2 * SIZE + 1
+        assert large.body == body(2 * SIZE + 1)
+        assert small.body == body(3)
 
 
 @pytest_twisted.ensureDeferred

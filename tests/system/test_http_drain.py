@@ -116,6 +116,28 @@ def test_who_does_not_read_does_not_keep_the_daemon(daemon: WebDaemon):
     assert "abandoned" not in daemon.stderr
 
 
+def test_clients_of_all_kinds_at_once_do_not_keep_the_daemon(daemon: WebDaemon):
+    in_head, in_body, mute, refused, waiting, gone, idle = (daemon.connect() for _ in range(7))
+    mute.with_small_buffer().send_until_stuck(GET)
+    in_head.send(GET[:-3])
+    in_body.send(PUT[:-3])
+    refused.send(b"?\r\n\r\n")
+    long = daemon.get().etag
+    for client in (waiting, gone):
+        client.send(request("GET", "/timestamp?wait=60", if_none_match=long))
+    gone.finish()
+    assert daemon.get().body == b"1"
+    fresh = daemon.connect()
+    daemon.signal(signal.SIGTERM)
+    assert [client.reply().status for client in (in_head, in_body)] == [503, 503]
+    assert [client.reply().status for client in (refused, waiting, gone)] == [400, 304, 304]
+    assert all(client.has_ended() for client in (in_head, in_body, refused, waiting, gone))
+    assert idle.has_ended()
+    assert fresh.has_ended()
+    assert daemon.wait() == 0
+    assert "abandoned" not in daemon.stderr
+
+
 @pytest.fixture
 def place(start: Starter) -> Place:
     """Where daemons listen that come one after another."""

@@ -6,9 +6,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.callback_servers import DOWN, Daemon, running
+from benchmarks.callback_servers import DOWN, running
 from benchmarks.http_load import FAILURES, TIMEOUT_SECONDS, Run, children_cpu_seconds, script_lines
 from benchmarks.http_servers import HOST, Cores, require, resident_bytes
+from benchmarks.load import ServerProcess
 
 SCRIPT = Path(__file__).resolve().parent / "callback_posts.lua"
 LONG_LIFESPAN_SECONDS = 36_000
@@ -43,7 +44,7 @@ class Accepts:
     looked_up: int
 
 
-def run_wrk(daemon: Daemon, posts: Posts) -> Run:
+def run_wrk(daemon: ServerProcess, posts: Posts) -> Run:
     """Post callbacks as fast as they are accepted; raise if any of them was refused."""
     url = f"http://{HOST}:{daemon.port}/callback"
     options = [f"-c{posts.connections}", f"-d{posts.seconds}s", f"--timeout={TIMEOUT_SECONDS}s"]

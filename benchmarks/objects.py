@@ -113,7 +113,7 @@ async def sweep_seconds(store: ObjectStore) -> float:
     for start in range(0, SWEPT, 10_000):
         await store.upsert([Seen(one, NOW_US) for one in range(start, start + 10_000)])
     began = time.perf_counter()
-    await store.sweep(LATER_US)
+    await store.sweep(LATER_US, LATER_US)
     return time.perf_counter() - began
 
 
@@ -139,7 +139,7 @@ async def measure(reactor: Any, seconds: float, ids: int, dsn: str | None) -> No
                 other = rate_of_plain(upsert, size, ids, seconds)
                 row = [f"{ours:,.0f}", f"{other:,.0f}", f"{ours / other:.2f}"]
                 rows.append([name, f"{size:,}", *row])
-            await store.sweep(LATER_US)
+            await store.sweep(LATER_US, LATER_US)
             sweeps.append([name, f"{await sweep_seconds(store):.1f}"])
             await store.close()
     print(heading("Upserts of random ids"))

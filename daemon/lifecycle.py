@@ -137,6 +137,7 @@ class Daemon(MultiService):
             self.overview,
             on_reload=self._add_reload,
             access_log=self.access_log,
+            drain_timeout_s=self.drain_timeout_s,
         )
 
     def _metric_failed(self, name: str, error: Exception) -> None:

@@ -165,6 +165,7 @@ class Host:
     :ivar on_reload: takes what a SIGHUP is to read anew: its name, in the plural, and a callable
         that raises :class:`ReloadError` when it cannot be used.
     :ivar access_log: whether HTTP services are to log every request.
+    :ivar drain_timeout_s: how long a stop of the daemon may take.
     """
 
     reactor: Any
@@ -177,6 +178,7 @@ class Host:
     overview: Overview = field(default_factory=Overview)
     on_reload: Callable[[str, Callable[[], None]], None] = _never
     access_log: bool = False
+    drain_timeout_s: float = 30.0
 
     def listen(self, endpoint: str, factory: IProtocolFactory) -> Port:
         """Give a service that listens on an endpoint and raises when the port is taken.

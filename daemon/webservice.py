@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import resource
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -20,6 +19,7 @@ from twisted.python.failure import Failure
 from daemon.http.access import AccessLog
 from daemon.http.limits import Limits, RenderRefusal
 from daemon.http.server import KleinFactory
+from daemon.peers import is_local
 from daemon.plugin import Host
 
 Listen = Annotated[str, Meta(description="Where the service listens.", extra={"endpoint": True})]
@@ -155,7 +155,7 @@ class WebPort(Service):
         """Serve."""
         super().startService()
         self._port.startService()
-        if self._open_to_all and not all(map(is_local, self._port.addresses)):
+        if self._open_to_all and not all(map(_is_of_this_machine, self._port.addresses)):
             self.log.warn(
                 "{listen} can be reached from other machines, and no tokens are asked for"
                 " (auth.tokens_file): anyone there can change what is stored",
@@ -244,8 +244,6 @@ def reply_classes(replies: Mapping[int, int]) -> dict[str, int]:
     return classes
 
 
-def is_local(address: IAddress) -> bool:
-    """Whether only this machine can reach an address: loopback, or a unix socket."""
-    if isinstance(address, IPv4Address | IPv6Address):
-        return ipaddress.ip_address(address.host.partition("%")[0]).is_loopback
-    return True
+def _is_of_this_machine(address: IAddress) -> bool:
+    """Whether only this machine can reach an address; what is no network address is a pipe."""
+    return is_local(address) or not isinstance(address, IPv4Address | IPv6Address)

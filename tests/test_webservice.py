@@ -15,7 +15,6 @@ import msgspec
 import pytest
 import pytest_twisted
 from klein import Klein
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import LogEvent, capturedLogs
@@ -25,7 +24,7 @@ from daemon.http.limits import Limits, plain_text
 from daemon.plugin import Host, StartError
 from daemon.state import StateFolder
 from daemon.tokens import Tokens
-from daemon.webservice import HTTPSettings, WebPort, is_local
+from daemon.webservice import HTTPSettings, WebPort
 
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 EVERYWHERE = "tcp:0:interface=0.0.0.0"
@@ -139,23 +138,6 @@ def test_the_defaults_are_those_of_the_server():
 def test_settings_of_no_use_are_refused(name, value):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({name: value}, HTTPSettings)
-
-
-@pytest.mark.parametrize(
-    ("address", "local"),
-    [
-        (IPv4Address("TCP", "127.0.0.1", 1), True),
-        (IPv4Address("TCP", "127.1.2.3", 1), True),
-        (IPv4Address("TCP", "0.0.0.0", 1), False),  # noqa: S104  # an address to judge
-        (IPv4Address("TCP", "192.168.1.1", 1), False),
-        (IPv6Address("TCP", "::1", 1), True),
-        (IPv6Address("TCP", "::", 1), False),
-        (IPv6Address("TCP", "fe80::1%eth0", 1), False),
-        (UNIXAddress("/run/x"), True),
-    ],
-)
-def test_only_loopback_and_unix_sockets_are_local(address, local):
-    assert is_local(address) is local
 
 
 @pytest_twisted.ensureDeferred

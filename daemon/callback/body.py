@@ -75,7 +75,7 @@ def parse_ids(body: bytes, max_ids: int) -> Sequence[int]:
     except (msgspec.MsgspecError, RecursionError) as error:
         raise _refusal(body, error) from error
     if not body.isascii():
-        _require_utf8(body)
+        _text(body)
     if (body.count(_BARE_KEY) != 1 or b"\\" in body) and _is_key_repeated(body):
         raise NotACallbackError(f"{_KEY} is given more than once")
     if len(ids) > max_ids:
@@ -87,9 +87,9 @@ def parse_ids(body: bytes, max_ids: int) -> Sequence[int]:
     return packed if len(set(ids)) == len(ids) else array("q", dict.fromkeys(ids))
 
 
-def _require_utf8(body: bytes) -> None:
+def _text(body: bytes) -> str:
     try:
-        body.decode()
+        return body.decode()
     except UnicodeDecodeError as error:
         raise NotACallbackError(f"not UTF-8: wrong at byte {error.start}") from error
 
@@ -126,11 +126,12 @@ def _refusal(body: bytes, error: Exception) -> NotACallbackError:
         if body.startswith(mark):
             return NotACallbackError(f"not JSON in UTF-8: {why}")
     try:
-        _require_utf8(body)
+        text = _text(body)
         if len(body) > _EXPLAINED_BYTES:
             return _in_short(error)
-        # Python's own reader takes integers of any size and says where it stumbled.
-        value = json.loads(body, parse_int=_integer, parse_constant=_no_json)
+        # Python's own reader takes integers of any size and says where it stumbled. Of bytes it
+        # would guess the encoding.
+        value = json.loads(text, parse_int=_integer, parse_constant=_no_json)
     except NotACallbackError as refusal:
         return refusal
     except json.JSONDecodeError as stumble:

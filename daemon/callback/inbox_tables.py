@@ -197,7 +197,7 @@ def read_callbacks(
             (after, limit),
         )
         for number, received_us, blob in cursor:
-            if not _is_time(received_us) or blob is None or len(blob) % _ID_BYTES:
+            if received_us is None or blob is None or len(blob) % _ID_BYTES:
                 damaged.append(Damaged(number, _time(received_us), blob or b""))
             else:
                 ids = _unpacked(blob)
@@ -237,13 +237,11 @@ def read_rejected(
     return RejectedPage(rows, False)
 
 
-def _is_time(received_us: int | None) -> bool:
-    """Whether it can be written as a date."""
-    return received_us is not None and FIRST_US <= received_us <= LAST_US
-
-
 def _time(received_us: int | None) -> int:
-    return received_us if received_us is not None and _is_time(received_us) else 0
+    """Give a time that can be written as a date; 0: nobody knows."""
+    if received_us is None or not FIRST_US <= received_us <= LAST_US:
+        return 0
+    return received_us
 
 
 def _packed(ids: Sequence[int]) -> bytes:

@@ -42,6 +42,7 @@ where stored.last_seen < excluded.last_seen
 """
 # With an array the rows are found by their ids; a join might become a scan of the whole table. Each
 # end of the index is read by itself and as far as need be, since a bitmap of both would be of all.
+# "is true" keeps the planner from that where a row is looked at once more.
 _EXPIRE: Final = """
 with turn as (
     select pg_try_advisory_xact_lock(
@@ -60,7 +61,7 @@ with turn as (
 ), deleted as (
     delete from objects
     where id = any (array(select id from expired union all select id from ahead))
-    and (last_seen < %(before)s or last_seen > %(beyond)s)
+    and (last_seen < %(before)s or last_seen > %(beyond)s) is true
     returning 1
 )
 select (select is_ours from turn), (select count(*) from deleted)

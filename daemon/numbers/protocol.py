@@ -8,12 +8,10 @@ import select
 import socket
 import termios
 from collections.abc import Callable
-from ipaddress import IPv6Address as IPv6
-from ipaddress import ip_address
 from typing import Any, Final, Protocol
 
 from twisted.internet import tcp
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, ISSLTransport
 from twisted.internet.protocol import ServerFactory, connectionDone
 from twisted.logger import Logger
@@ -233,21 +231,6 @@ class NumberFactory(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> NumberClient:  # noqa: ARG002  # Twisted's
         """Give a protocol for a client."""
         return NumberClient(self._places, self._sink, self._may_terminate)
-
-
-def is_local(address: IAddress | None) -> bool:
-    """Whether an address is a loopback one or a unix socket's."""
-    if isinstance(address, UNIXAddress):
-        return True
-    if not isinstance(address, IPv4Address | IPv6Address):
-        return False
-    try:
-        host = ip_address(address.host.partition("%")[0])
-    except ValueError:
-        return False  # a proxy's header may say anything
-    if isinstance(host, IPv6) and host.ipv4_mapped is not None:
-        host = host.ipv4_mapped
-    return host.is_loopback
 
 
 def _name(address: IAddress | None) -> str:

@@ -16,10 +16,11 @@ from zope.interface import implementer
 from daemon.numbers.ledger import Ledger
 from daemon.numbers.log import NumberLog
 from daemon.numbers.places import Places
-from daemon.numbers.protocol import NumberClient, NumberFactory, is_local
+from daemon.numbers.protocol import NumberClient, NumberFactory
 from daemon.numbers.recorder import Outcome, Recorder
 from daemon.numbers.report import Tally
 from daemon.output import STDOUT, write
+from daemon.peers import is_local
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
 from daemon.threads import OneThread

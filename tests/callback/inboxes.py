@@ -69,8 +69,8 @@ class Bench:
         return [callback.number for callback in loaded]
 
     def rejected(self, before: int | None = None, limit: int = PLENTY) -> list[str]:
-        page = self.done(self.inbox.page_of_rejected(before, limit))
-        return [each.reason for each in page]
+        page = self.done(self.inbox.page_of_rejected(before, limit, PLENTY))
+        return [each.reason for each in page.rows]
 
     def close(self) -> None:
         self.done(self.inbox.close())

@@ -93,12 +93,16 @@ class ScriptedStore:
         for object_id, last_seen_us in rows:
             self.rows[object_id] = max(last_seen_us, self.rows.get(object_id, last_seen_us))
 
-    async def sweep(self, before_us: int) -> int | None:
+    async def sweep(self, before_us: int, beyond_us: int) -> int | None:
         self.swept.append(before_us)
         await self._turn()
         if self.swept_by_another:
             return None
-        over = [object_id for object_id, seen_us in self.rows.items() if seen_us < before_us]
+        over = [
+            object_id
+            for object_id, seen_us in self.rows.items()
+            if seen_us < before_us or seen_us > beyond_us
+        ]
         for object_id in over:
             del self.rows[object_id]
         return len(over)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from typing import Any
 
 import pytest
@@ -73,6 +74,7 @@ def test_a_callback_is_read(body, ids):
         (b'\xef\xbb\xbf{"object_ids":[1]}', "byte order mark"),
         ('{"object_ids":[1]}'.encode("utf-16"), "UTF-16"),
         ('{"object_ids":[1]}'.encode("utf-16-be"), "not JSON"),
+        (b"\0" * 9, "not JSON: expecting value at character 0"),
         ("[1]", "wanted, not an array"),
         ("7", "wanted, not a number"),
         ("null", "wanted, not null"),
@@ -95,7 +97,7 @@ def test_a_callback_is_read(body, ids):
         ('{"object_ids":[1],"object_ids":[2]}', "more than once"),
         ('{"object_ids":[1],"object\\u005fids":[1]}', "more than once"),
         ('{"object_ids":[1,1,1,1,1,1,1,1,1]}', "9 elements, more than 8"),
-        ('{"object_ids":[1],"x":' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"object_ids":[1],"x":' + "[" * 20_000 + "]" * 20_000 + "}", "nested too deeply"),
     ],
 )
 def test_what_is_no_callback_is_named(body, said):
@@ -103,6 +105,62 @@ def test_what_is_no_callback_is_named(body, said):
     assert len(text) < 120
     with pytest.raises(NotACallbackError, match=said):
         parsed(body)
+
+
+MIB = 1024 * 1024
+
+
+EMPTY = '""'
+LISTED = '"object_ids":[1]'
+
+
+def many(piece: str) -> str:
+    """Give a piece so often that a body of it is nearly as large as one may be."""
+    return ",".join([piece] * ((MIB - 200) // (len(piece) + 1)))
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (f"[{many('[]')}]", "not a callback: expected `object`, got `array`"),
+        (
+            f'{{"object_ids":[{many("1")},"x"]}}',
+            r"expected `int`, got `str` .*ids\[524188\]",
+        ),
+        (f'{{"object_ids":[1,{many("1.5")}]}}', r"expected `int`, got `float` .*object_ids\[1\]"),
+        (f'{{"object_ids":{{{many(EMPTY + ":0")}}}}}', "expected `array`, got `object`"),
+        (f'{{"object_ids":["{"9" * MIB}"]}}', "expected `int`, got `str`"),
+        (f'{{"object_ids":[{"9" * MIB}]}}', "out of range"),
+        (f'{{"object_ids":[{2**63},{many("1")}]}}', "more than 8"),
+        (f'{{"x":[{many("{}")}]}}', "missing required field `object_ids`"),
+        (f'{{"object_ids":[{many("1")}', "not JSON: "),
+        (f'{{"object_ids":[{many("1")},]}}', r"not JSON: .*\(byte \d+\)"),
+        (f'{{"object_ids":[],"x":[{many("1")}]}} {{}}', r"not JSON: trailing .*\(byte \d+\)"),
+        (b'{"object_ids":[],"x":"' + b"a" * MIB + b'\xff"}', "not UTF-8: wrong at byte 1048598"),
+        (b'{"object_ids":"' + b"\xff" * MIB + b'"}', "not UTF-8: wrong at byte 15"),
+        (" " * MIB, "the body is empty"),
+        ('{"object_ids":[],"x":' + "[" * MIB, "nested too deeply"),
+        (f"{{{many(LISTED)}}}", "more than once"),
+        (f'{{"object_ids":[],"x":[{many("1")}],"object\\u005fids":[]}}', "more than once"),
+    ],
+    ids=map(str, count()),
+)
+def test_what_is_wrong_with_a_large_body_is_named_too(body, said):
+    text = refusal(body)
+    assert len(text) < 120
+    with pytest.raises(NotACallbackError, match=said):
+        parsed(body)
+
+
+@pytest.mark.parametrize(
+    "others",
+    ['"\\n"', f"[{many('{}')}]", f"[{many(EMPTY)}]"],
+    ids=["text", "objects", "texts"],
+)
+def test_a_large_body_is_read_however_much_is_under_other_keys(others):
+    nested = '{"object_ids":["a"],"object\\u005fids":[]}'
+    body = f'{{"o":"\\n","x":{others},"y":{nested},"object\\u005fids":[2,1,2],"z":"object_ids"}}'
+    assert parsed(body) == [2, 1]
 
 
 @given(st.lists(INT64, max_size=MAX_IDS + 2), st.dictionaries(st.text("xé", max_size=3), JSON))
@@ -154,13 +212,14 @@ PIECES = st.sampled_from(
 )
 def test_it_takes_and_refuses_what_a_slow_check_does(text):
     expected = slow_check(text.encode())
-    if expected is None:
-        refusal(text)
-    else:
-        assert parsed(text) == expected
+    for body in (text, text + " " * 70_000):  # a large body is not looked at as closely
+        if expected is None:
+            refusal(body)
+        else:
+            assert parsed(body) == expected
 
 
-@given(st.binary(max_size=40))
+@given(st.binary(max_size=40) | st.text("\0{1", max_size=12).map(str.encode))
 def test_no_bytes_do_harm(body):
     expected = slow_check(body)
     if expected is None:

@@ -6,7 +6,7 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
-from daemon.callback.expiry import PART, SWEEP_S, Expiry
+from daemon.callback.expiry import AGAIN_S, PART, SWEEP_S, Expiry
 from daemon.callback.objects import DatabaseUnavailableError
 from daemon.metrics import Histogram
 from tests.callback.scripts import ScriptedStore
@@ -68,13 +68,39 @@ def test_lateness_is_the_time_since_the_last_sweep_that_went_well(bench):
     assert bench.expiry.lateness_s == 0
 
 
-def test_a_sweep_of_another_daemon_is_not_counted(bench):
+def test_a_row_that_is_ahead_by_more_than_the_lifespan_is_deleted_too(bench):
+    at_us = round(SWEEP_S * 1e6) + LIFESPAN_US
+    bench.store.rows = {1: at_us, 2: at_us + 1, 3: 3_600_000_000}
+    bench.clock.advance(SWEEP_S)
+    assert set(bench.store.rows) == {1}
+    assert bench.expiry.deleted == 2
+
+
+def test_a_sweep_that_meets_anothers_is_tried_again_soon(bench):
     bench.store.swept_by_another = True
     bench.clock.advance(SWEEP_S)
-    assert (bench.expiry.sweeps, bench.expiry.lateness_s) == (0, 0)
+    assert bench.expiry.sweeps == 0
     bench.store.swept_by_another = False
+    bench.clock.advance(AGAIN_S)
+    assert (bench.expiry.sweeps, bench.expiry.lateness_s) == (1, 0)
+
+
+def test_rows_count_as_late_while_another_sweeps_and_does_not_end(bench):
+    bench.store.swept_by_another = True
+    bench.clock.pump([SWEEP_S / 5] * 20)
+    assert (bench.expiry.sweeps, bench.expiry.lateness_s) == (0, pytest.approx(4 * SWEEP_S))
+    assert bench.told[-1] == (PART, None), "the database does what it should"
+
+
+def test_a_stop_waits_for_the_sweep_that_is_tried_again(bench):
+    bench.store.swept_by_another = True
     bench.clock.advance(SWEEP_S)
-    assert bench.expiry.sweeps == 1
+    stopped = Deferred.fromCoroutine(bench.expiry.stop())
+    assert not stopped.called
+    bench.clock.advance(AGAIN_S)
+    assert stopped.called
+    assert len(bench.store.swept) == 2
+    assert bench.clock.getDelayedCalls() == []
 
 
 def test_a_slow_sweep_is_waited_for_by_the_next_and_by_the_stop(bench):

@@ -11,7 +11,7 @@ import pytest
 from twisted.internet.defer import CancelledError
 
 from daemon.callback.inbox import InboxClosedError
-from tests.callback.inboxes import Bench, after_a_kill, shown
+from tests.callback.inboxes import PLENTY, Bench, after_a_kill, shown
 
 
 @pytest.fixture
@@ -167,8 +167,9 @@ def test_rejected_bodies_are_kept_the_newest_first(bench, path):
     for number in range(1, 6):
         bench.reject(f"reason {number}", bytes([number]), at=number)
     assert bench.rejected(None, 2) == ["reason 5", "reason 4"]
-    page = bench.done(bench.inbox.page_of_rejected(4, 10))
-    assert [(each.number, each.received_us, each.body) for each in page] == [
+    page = bench.done(bench.inbox.page_of_rejected(4, 10, PLENTY))
+    assert not page.has_more
+    assert [(each.number, each.received_us, each.body) for each in page.rows] == [
         (3, 3, b"\3"),
         (2, 2, b"\2"),
         (1, 1, b"\1"),
@@ -182,8 +183,26 @@ def test_rejected_bodies_are_kept_the_newest_first(bench, path):
 
 def test_of_a_rejected_body_64_kib_are_kept(bench):
     bench.reject("long", bytes(70_000))
-    (kept,) = bench.done(bench.inbox.page_of_rejected(None, 1))
-    assert kept.body == bytes(65_536)
+    page = bench.done(bench.inbox.page_of_rejected(None, 1, PLENTY))
+    assert [kept.body for kept in page.rows] == [bytes(65_536)]
+
+
+def test_a_page_of_rejected_bodies_ends_before_it_is_too_large_but_has_one(bench):
+    for size in (10, 5, 6, 40):
+        bench.reject(str(size), bytes(size))
+
+    def page(before: int | None, limit: int, size_bytes: int) -> tuple[list[str], bool]:
+        rows, has_more = bench.done(bench.inbox.page_of_rejected(before, limit, size_bytes))
+        return [row.reason for row in rows], has_more
+
+    assert page(None, 9, 39) == (["40"], True)
+    assert page(None, 9, 45) == (["40"], True)
+    assert page(None, 9, 46) == (["40", "6"], True)
+    assert page(None, 2, PLENTY) == (["40", "6"], True)
+    assert page(4, 9, 11) == (["6", "5"], True)
+    assert page(4, 9, 21) == (["6", "5", "10"], False)
+    assert page(4, 3, 21) == (["6", "5", "10"], False)
+    assert page(1, 9, 21) == ([], False)
 
 
 def test_of_rejected_bodies_the_newest_ten_thousand_are_kept(bench):

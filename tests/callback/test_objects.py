@@ -33,7 +33,7 @@ moments = st.integers(NOON_US - 3, NOON_US + 3) | st.integers(FIRST_US, LAST_US)
 rows = st.lists(st.builds(Seen, ids, moments), max_size=20)
 steps = st.lists(
     st.tuples(st.just("upsert"), rows)
-    | st.tuples(st.just("sweep"), moments)
+    | st.tuples(moments, moments).map(lambda ends: ("sweep", *sorted(ends)))
     | st.tuples(st.just("get"), ids, moments)
     | st.tuples(st.just("page"), st.none() | ids, st.integers(0, 5), moments),
     max_size=20,
@@ -50,8 +50,12 @@ class Model:
         for row in rows:
             self.moments[row.id] = max(row.last_seen_us, self.moments.get(row.id, FIRST_US))
 
-    def sweep(self, before_us: int) -> int:
-        gone = [key for key, moment_us in self.moments.items() if moment_us < before_us]
+    def sweep(self, before_us: int, beyond_us: int) -> int:
+        gone = [
+            key
+            for key, moment_us in self.moments.items()
+            if moment_us < before_us or moment_us > beyond_us
+        ]
         for key in gone:
             del self.moments[key]
         return len(gone)
@@ -98,7 +102,7 @@ class StoreContract:
         await store.open()
         assert await all_of(store) == []
         assert await store.get(1, ALWAYS_US) is None
-        assert await store.sweep(NEVER_US) == 0
+        assert await store.sweep(NEVER_US, LAST_US) == 0
 
     @pytest_twisted.ensureDeferred
     async def test_rows_are_stored_also_when_nobody_has_opened_the_store(self, store):
@@ -134,15 +138,30 @@ class StoreContract:
     @pytest_twisted.ensureDeferred
     async def test_a_sweep_deletes_what_is_older_and_no_more(self, store):
         await store.upsert([Seen(1, NOON_US - 1), Seen(2, NOON_US), Seen(3, NOON_US + 1)])
-        assert await store.sweep(NOON_US) == 1
+        assert await store.sweep(NOON_US, LAST_US) == 1
         assert await all_of(store) == [Seen(2, NOON_US), Seen(3, NOON_US + 1)]
 
     @pytest_twisted.ensureDeferred
     async def test_large_batches_are_stored_and_swept_to_the_end(self, store):
         await store.upsert([Seen(number, NOON_US + number) for number in range(MANY)])
         assert len(await all_of(store)) == MANY
-        assert await store.sweep(NOON_US + MANY - 1) == MANY - 1
+        assert await store.sweep(NOON_US + MANY - 1, LAST_US) == MANY - 1
         assert await all_of(store) == [Seen(MANY - 1, NOON_US + MANY - 1)]
+
+    @pytest_twisted.ensureDeferred
+    async def test_a_sweep_deletes_what_no_right_clock_can_have_seen_and_no_more(self, store):
+        later_us = NOON_US + 30 * SECOND_US
+        await store.upsert([Seen(1, NOON_US), Seen(2, later_us), Seen(3, later_us + 1)])
+        assert await store.sweep(NOON_US, later_us) == 1
+        assert await all_of(store) == [Seen(1, NOON_US), Seen(2, later_us)]
+        await store.upsert([Seen(3, NOON_US)])
+        assert await store.get(3, NOON_US) == Seen(3, NOON_US)
+
+    @pytest_twisted.ensureDeferred
+    async def test_both_ends_of_a_large_table_are_swept_to_the_end(self, store):
+        await store.upsert([Seen(number, NOON_US + number) for number in range(2 * MANY + 1)])
+        assert await store.sweep(NOON_US + MANY, NOON_US + MANY) == 2 * MANY
+        assert await all_of(store) == [Seen(MANY, NOON_US + MANY)]
 
     @pytest_twisted.ensureDeferred
     async def test_pages_follow_each_other_without_gap_or_overlap(self, store):
@@ -201,8 +220,7 @@ class StoreContract:
     @pytest_twisted.ensureDeferred
     async def test_it_does_what_a_dictionary_does(self, store):
         async def play(given_steps: list[tuple[Any, ...]]) -> None:
-            # What was seen at the end of time outlasts a sweep.
-            await store.sweep(LAST_US)
+            await store.sweep(NOON_US, NOON_US)
             model = Model()
             model.upsert(await all_of(store))
             for name, *arguments in given_steps:

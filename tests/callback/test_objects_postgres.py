@@ -118,7 +118,7 @@ async def test_a_table_that_somebody_made_as_the_contract_says_is_taken_up(store
     database.query("insert into objects values (1, to_timestamp(1700000000))")
     assert await store.get(1, ALWAYS_US) == Seen(1, NOON_US)
     await store.upsert([Seen(1, NOON_US + 1)])
-    assert await store.sweep(NEVER_US) == 1
+    assert await store.sweep(NEVER_US, NEVER_US) == 1
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ async def test_daemons_that_store_the_same_ids_never_deadlock(daemons, database)
             chance.shuffle(ids)
             latest_us = NOON_US + chance.randrange(1000)
             await store.upsert([Seen(number, latest_us) for number in ids])
-            await store.sweep(NOON_US + chance.randrange(500))
+            await store.sweep(NOON_US + chance.randrange(500), NEVER_US)
         return latest_us
 
     await together(*map(load, daemons))
@@ -191,24 +191,24 @@ async def test_one_daemon_sweeps_and_another_takes_over_when_it_dies(daemons, da
     await first.upsert([Seen(number, NOON_US) for number in range(3)])
     database.query(SLOW_DELETES)
     with database.locked("select pg_advisory_xact_lock(42)"):
-        sweeping = Deferred.fromCoroutine(first.sweep(NEVER_US))
+        sweeping = Deferred.fromCoroutine(first.sweep(NEVER_US, NEVER_US))
         await until_waits(database)
-        assert await second.sweep(NEVER_US) is None
+        assert await second.sweep(NEVER_US, NEVER_US) is None
         assert await second.get(1, ALWAYS_US) == Seen(1, NOON_US)
         for sweeper in waiting(database):
             database.query("select pg_terminate_backend(%s)", sweeper)
         with pytest.raises(DatabaseUnavailableError):
             await sweeping
-    assert await second.sweep(NEVER_US) == 3
+    assert await second.sweep(NEVER_US, NEVER_US) == 3
 
 
 @pytest_twisted.ensureDeferred
 async def test_a_sweep_passes_over_rows_that_somebody_is_storing(daemons, database):
     await daemons[0].upsert([Seen(1, NOON_US), Seen(2, NOON_US)])
     with database.locked("update objects set last_seen = now() where id = 1"):
-        assert await daemons[1].sweep(NEVER_US) == 1
+        assert await daemons[1].sweep(NEVER_US, NEVER_US) == 1
     assert await daemons[1].page(None, 9, ALWAYS_US) == [Seen(1, NOON_US)]
-    assert await daemons[1].sweep(NEVER_US) == 1
+    assert await daemons[1].sweep(NEVER_US, NEVER_US) == 1
 
 
 @pytest_twisted.ensureDeferred

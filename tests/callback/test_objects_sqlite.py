@@ -378,7 +378,7 @@ async def test_the_end_interrupts_what_takes_long(tmp_path, monkeypatch):
 async def test_a_sweep_ends_with_the_store(tmp_path):
     store = make_store("sqlite:", tmp_path)
     await store.upsert([Seen(number, NOON_US) for number in range(100_000)])
-    sweeping = Deferred.fromCoroutine(store.sweep(NEVER_US))
+    sweeping = Deferred.fromCoroutine(store.sweep(NEVER_US, NEVER_US))
     await store.close()
     with pytest.raises(DatabaseUnavailableError, match="closed"):
         await sweeping

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from daemon.callback.inbox import Callback, InboxFullError, RefusedError
 from daemon.callback.objects import DatabaseUnavailableError, StoreError
-from daemon.callback.web import CallbackAPI, rfc3339
+from daemon.callback.web import REJECTED_BYTES, CallbackAPI, rfc3339
 from daemon.http.problem import problem_json
 from daemon.metrics import Histogram
 from daemon.tokens import Tokens
@@ -151,6 +151,24 @@ def test_rejected_bodies_are_read_newest_first_in_pages(service):
         target = page["next"]
         pages += 1
     assert bodies == ["4", "3", "2", "1", "0"]
+    assert pages == 3
+
+
+def test_a_page_of_rejected_bodies_is_bounded_in_bytes_too(service):
+    sizes = [60_000 + number for number in range(40)]
+    for size in sizes:
+        service.post(b"\0" * size)
+    target = "/callbacks/rejected?limit=1000"
+    found = []
+    pages = 0
+    while target:
+        page = service.get(target)
+        on_page = [len(each["body"]) for each in page["rejected"]]
+        assert 0 < sum(on_page) <= REJECTED_BYTES
+        found += on_page
+        target = page["next"]
+        pages += 1
+    assert found == sizes[::-1]
     assert pages == 3
 
 

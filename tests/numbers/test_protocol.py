@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IAddress
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from daemon.numbers import wire
 from daemon.numbers.intake import Intake
 from daemon.numbers.places import Places
-from daemon.numbers.protocol import NumberClient, NumberFactory, is_local
+from daemon.numbers.protocol import NumberClient, NumberFactory
+from daemon.peers import is_local
 
 LOOPBACK = IPv4Address("TCP", "127.0.0.1", 50000)
 ELSEWHERE = IPv4Address("TCP", "192.0.2.1", 50000)
@@ -183,26 +184,6 @@ class FactoryTests(SynchronousTestCase):
         client.connectionLost()
         _, in_time = house.connect()
         self.assertFalse(in_time.disconnecting)
-
-
-class LocalAddressTests(SynchronousTestCase):
-    """Who may say terminate."""
-
-    def test_loopback_and_unix_sockets_are_local(self) -> None:
-        for host in ("127.0.0.1", "127.255.255.254"):
-            self.assertTrue(is_local(IPv4Address("TCP", host, 1)), host)
-        for host in ("::1", "::ffff:127.0.0.1"):
-            self.assertTrue(is_local(IPv6Address("TCP", host, 1)), host)
-        self.assertTrue(is_local(UNIXAddress(None)))
-
-    def test_all_others_are_not(self) -> None:
-        for host in ("192.0.2.1", "128.0.0.1", "0.0.0.0"):  # noqa: S104
-            self.assertFalse(is_local(IPv4Address("TCP", host, 1)), host)
-        for host in ("2001:db8::1", "::ffff:192.0.2.1", "fe80::1%eth0"):
-            self.assertFalse(is_local(IPv6Address("TCP", host, 1)), host)
-        self.assertFalse(is_local(HostnameAddress(b"localhost", 1)))
-        self.assertFalse(is_local(IPv4Address("TCP", "localhost", 1)))
-        self.assertFalse(is_local(None))
 
 
 BAD_LINES = [

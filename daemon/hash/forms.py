@@ -26,6 +26,8 @@ JSON: Final = "application/json"
 
 _PLAIN_START: Final = b"password="
 _SIMPLE: Final = re.compile(rb"password=([^&+%]{1,65536})")
+_MAX_FIELDS: Final = 1000
+_MAX_NAMES_BYTES: Final = 16 * 1024
 _MAX_PARTS: Final = 100
 _MAX_BOUNDARY: Final = 70
 _AS_THEY_ARE: Final = frozenset({"", "binary", "8bit", "7bit"})
@@ -89,6 +91,8 @@ def plain_password(body: bytes) -> bytes | None:
     if not body.startswith(_PLAIN_START) or b"&" in body:
         return None
     password = body[len(_PLAIN_START) :]
+    if _is_too_long(password):
+        return None
     if b"+" in password:
         password = password.replace(b"+", b" ")
     if b"%" in password:
@@ -105,7 +109,7 @@ def checked(password: bytes) -> bytes:
     if not password:
         raise BadFormError(f"the field {FIELD} is empty")
     if len(password) > MAX_PASSWORD_BYTES:
-        raise PasswordTooLargeError(f"a password has {MAX_PASSWORD_BYTES} bytes at most")
+        raise _too_large()
     return password
 
 
@@ -131,9 +135,24 @@ def _only(fields: Iterable[tuple[Any, Any]]) -> Any:
 
 
 def _url_encoded(body: bytes) -> bytes:
-    pairs = (pair.partition(b"=") for pair in body.split(b"&") if pair)
+    if body.count(b"&") >= _MAX_FIELDS:
+        raise BadFormError(f"a form has {_MAX_FIELDS} fields at most")
+    pairs = [pair.partition(b"=") for pair in body.split(b"&") if pair]
+    if sum(len(name) for name, _, _ in pairs) > _MAX_NAMES_BYTES:
+        raise BadFormError(f"the names of all fields have {_MAX_NAMES_BYTES} bytes at most")
     password: bytes = _only((_decoded(name), value) for name, _, value in pairs)
+    if _is_too_long(password):
+        raise _too_large()
     return _decoded(password)
+
+
+def _is_too_long(text: bytes) -> bool:
+    """Whether a text must be too long for a password; decoding it would take its time."""
+    return len(text) - 2 * text.count(b"%") > MAX_PASSWORD_BYTES
+
+
+def _too_large() -> PasswordTooLargeError:
+    return PasswordTooLargeError(f"a password has {MAX_PASSWORD_BYTES} bytes at most")
 
 
 def _decoded(text: bytes) -> bytes:
@@ -168,6 +187,9 @@ def _parts(body: bytes, boundary: str) -> list[tuple[str, bytes]]:
 
 
 def _json(body: bytes) -> bytes:
+    # As many such characters may be in a password; what is beyond that is structure.
+    if sum(map(body.count, (b",", b":", b"{", b"["))) > MAX_PASSWORD_BYTES + _MAX_FIELDS:
+        raise BadFormError("the JSON has too many parts")
     fields = _outcome(_loaded, body)
     if type(fields) is not _Object:
         raise BadFormError(f"the body is no JSON object with a field {FIELD}")

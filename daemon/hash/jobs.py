@@ -62,7 +62,6 @@ class Jobs:
         ring.lower(now_us + ring.lead)
         self.last_due_us = ring.newest
         self._head = ring.first_above(1, now_us)
-        ring.drop_before(ring.first_above(1, 0))
         self._evict(0, now_us)
 
     def add(self, digest: bytes, now_us: int) -> int:
@@ -76,10 +75,10 @@ class Jobs:
             self._evict(1, now_us)
             if self._room < 1:
                 self.refused += 1
-                raise AllPendingError(self._ring.stamp(self._ring.first) - now_us)
+                raise AllPendingError(self._ring.stamp(self._ring.nth(-self._room)) - now_us)
         due = now_us + self._delay_us
-        if due < self.last_due_us:
-            due = self.last_due_us  # an older one was promised a longer delay; they stay in order
+        if due < self.last_due_us:  # noqa: PLR1730  # max() takes its time
+            due = self.last_due_us  # of a longer delay, before the last start: one order for all
         number = self._append(due, digest)
         self.last_due_us = due
         self._room -= 1

@@ -14,9 +14,11 @@ TEXT: Final = "text/plain"
 
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*"'
 _PREFERENCE: Final = re.compile(rf'(?:{_QUOTED}|[^,"])+')
-_WAIT: Final = re.compile(
-    r'wait[ \t]*=[ \t]*(?:([0-9]{1,9})|"([0-9]{1,9})")[ \t]*(?:;.*)?', re.IGNORECASE
-)
+_WAIT: Final = re.compile(r'wait[ \t]*=[ \t]*(?:([0-9]+)|"([0-9]+)")[ \t]*(?:;.*)?', re.IGNORECASE)
+_MOST_DIGITS: Final = 9
+_MOST_S: Final = 10**_MOST_DIGITS
+"""Seconds; whoever would wait longer waits for that."""
+
 _IS_WAIT: Final = re.compile(r"wait[ \t]*(?:[=;]|\Z)", re.IGNORECASE)
 
 
@@ -54,5 +56,10 @@ def preferred_wait_s(prefer: bytes) -> int | None:
         preference = each.strip(" \t")
         if _IS_WAIT.match(preference):
             match = _WAIT.fullmatch(preference)
-            return int(match[1] or match[2]) if match else None
+            return _seconds(match[1] or match[2]) if match else None
     return None
+
+
+def _seconds(digits: str) -> int:
+    digits = digits.lstrip("0")
+    return _MOST_S if len(digits) > _MOST_DIGITS else int(digits or "0")

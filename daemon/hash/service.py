@@ -14,7 +14,8 @@ from zope.interface import implementer
 from daemon import __version__
 from daemon.hash.idempotency import Keys
 from daemon.hash.jobs import DIGEST_BYTES, Jobs
-from daemon.hash.web import HashAPI, problem
+from daemon.hash.web import HashAPI
+from daemon.http.problem import problem_json
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
 from daemon.storage.ring import STORING, Ring
@@ -27,6 +28,13 @@ from daemon.webservice import HTTPSettings, Listen, WebPort
 FOLDER_NAME: Final = "hash"
 KEY_LIFETIME_S: Final = 3600
 WORK_BOUNDS_S: Final = (5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 5e-3, 2.5e-2)
+
+LOOK_S: Final = 0.05
+"""How often a stop that waits for clients looks whether any are left."""
+
+CLOSING_S: Final = 2.5
+"""How much of ``drain_timeout`` is left for closing connections and files when jobs are kept; half
+of it, if that is less."""
 
 _US: Final = 1_000_000
 
@@ -134,7 +142,7 @@ class HashServer(Service):
             ).observe,
         )
         self.api.jobs = self._jobs()
-        self.port = WebPort(self.api.app, settings, host, problem, changes_something=True)
+        self.port = WebPort(self.api.app, settings, host, problem_json, changes_something=True)
         self._show_metrics()
 
     def privilegedStartService(self) -> None:
@@ -148,6 +156,7 @@ class HashServer(Service):
         :raises StartError: a file is from a newer version.
         """
         super().startService()
+        self._compare_times()
         if self._settings.keep:
             self._open()
             self._thread.start()
@@ -171,7 +180,8 @@ class HashServer(Service):
     def unfinished(self) -> str:
         """Say what is pending, and who waits for a reply."""
         pending = self.api.jobs.pending(self._host.now())
-        return f"{pending} jobs not ready, {self.port.unfinished()}"
+        kept = " (kept for the next start)" if self._settings.keep else ""
+        return f"{pending} jobs not ready{kept}, {self.port.unfinished()}"
 
     async def _end(self) -> None:
         await self.port.close_port()
@@ -188,19 +198,42 @@ class HashServer(Service):
             self._thread.stop()
 
     async def _until_read(self) -> None:
-        """Wait until clients have had the time to read what was pending."""
-        jobs = self.api.jobs
-        pending = jobs.pending(self._host.now())
+        """Wait until clients have had the time to read what was pending.
+
+        Jobs that are kept need not be waited for longer than there is time.
+        """
+        jobs, now, settings = self.api.jobs, self._host.now, self._settings
+        pending = jobs.pending(now())
         if not pending:
             return
         self.log.info("{pending} jobs are not ready yet", pending=pending)
-        await self._until(jobs.last_due_us)
-        if self.port.factory.connections:
-            await self._until(jobs.last_due_us + round(self._settings.linger * _US))
+        end = jobs.last_due_us + round(settings.linger * _US)
+        if settings.keep:
+            timeout_s = self._host.drain_timeout_s
+            time_s = max(timeout_s - CLOSING_S, timeout_s / 2)
+            end = min(end, now() + round(time_s * _US))
+        await self._until(min(end, jobs.last_due_us))
+        while self.port.factory.connections and (left_us := end - now()) > 0:
+            await deferLater(self._host.reactor, min(LOOK_S, left_us / _US))
+        pending = jobs.pending(now())
+        if pending:
+            self.log.info("{pending} jobs are kept for the next start", pending=pending)
 
     async def _until(self, time_us: int) -> None:
         while (left_us := time_us - self._host.now()) > 0:
             await deferLater(self._host.reactor, left_us / _US)
+
+    def _compare_times(self) -> None:
+        """Say so if jobs may take longer than a stop waits for them."""
+        settings, timeout_s = self._settings, self._host.drain_timeout_s
+        if settings.delay + settings.linger > timeout_s:
+            self.log.warn(
+                "hash.delay ({delay_s} s) and hash.linger ({linger_s} s) together are longer than"
+                " drain_timeout ({timeout_s} s): a stop does not wait for all jobs",
+                delay_s=settings.delay,
+                linger_s=settings.linger,
+                timeout_s=timeout_s,
+            )
 
     def _jobs(self) -> Jobs:
         return Jobs(self._ring, self._settings.capacity, self._delay_us, self._host.now())

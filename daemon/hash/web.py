@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import BaseConverter
 
 from daemon.clock import Now
@@ -32,21 +32,25 @@ from daemon.hash.forms import (
 from daemon.hash.idempotency import BadKeyError, Keys, OtherPasswordError, TooManyKeysError
 from daemon.hash.jobs import AllPendingError, EvictedError, Jobs, NoSuchJobError, seconds_up
 from daemon.hash.negotiation import preferred_wait_s, wants_json
+from daemon.hash.pages import is_from_foreign_page
 from daemon.http.media import content_type
+from daemon.http.problem import problem_json
 from daemon.http.replies import Errors
-from daemon.http.request import body_of, client_of, keep_open, set_line
+from daemon.http.request import body_of, client_of, keep_open, set_line, values_of
 from daemon.peers import is_local
 from daemon.tokens import NotAuthorizedError, Tokens
 from daemon.waiters import Waiters
 
 TEXT_TYPE: Final = b"text/plain; charset=utf-8"
 JSON_TYPE: Final = b"application/json"
-PROBLEM_TYPE: Final = b"application/problem+json"
 _TEXT_LINE: Final = b"Content-Type: %b\r\n" % TEXT_TYPE
 PENDING: Final = b"pending"
 """The body of a reply to who asks too early: always the same."""
 
 _FORM: Final = FORM.encode()
+_SINGLE: Final = (b"content-type", b"content-encoding")
+"""Fields that say how the body is to be read: of two, another reader may take the other one."""
+
 _PREFIX: Final = b"/hash/"
 _ID: Final = re.compile(rb"[1-9][0-9]*")
 _LONGEST_ID: Final = 18
@@ -62,7 +66,7 @@ class BadIdError(Exception):
 
 
 class ForbiddenError(Exception):
-    """The client is not on this machine."""
+    """The client is not on this machine, or is a page of another site."""
 
 
 class DrainingError(Exception):
@@ -90,12 +94,6 @@ _STATUSES: Final = {
     OtherPasswordError: HTTPStatus.UNPROCESSABLE_ENTITY,
     TooManyKeysError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-
-
-def problem(status: HTTPStatus, why: str) -> tuple[bytes, bytes]:
-    """Say what is wrong as RFC 9457 has it."""
-    about = {"title": status.phrase, "status": status.value, "detail": why}
-    return PROBLEM_TYPE, msgspec.json.encode(about)
 
 
 class _Segment(BaseConverter):
@@ -162,7 +160,7 @@ class HashAPI:
         self._max_wait_s = max_wait_s
         self._observe = observe
         self._timer_ns = timer_ns
-        self._errors = Errors(problem, _STATUSES)
+        self._errors = Errors(problem_json, _STATUSES)
 
     @app.route("/hash", methods=["POST"])
     def add(self, request: IRequest) -> bytes:
@@ -172,6 +170,9 @@ class HashAPI:
         if self._tokens.needed:
             self._tokens.check(fields.get(b"authorization"))
         media_type = fields.get(b"content-type")
+        for name in _SINGLE:
+            if name in fields and len(values_of(request, name)) > 1:
+                raise BadFormError(f"there is more than one {name.decode().title()}")
         digest = _digest(request, media_type, fields.get(b"content-encoding"))
         if not isinstance(digest, bytes):
             try:
@@ -191,7 +192,7 @@ class HashAPI:
             self.work_ns += took
             self._observe(took / _NS)
         set_line(request, b"location", b"Location: /hash/%d\r\n" % job)
-        accept = fields.get(b"accept")
+        accept = _accept(request) if b"accept" in fields else None
         if (accept is None and media_type == _FORM) or not wants_json(
             accept, asked_in_json=_is_json(media_type)
         ):
@@ -207,10 +208,12 @@ class HashAPI:
             request.setResponseCode(HTTPStatus.NO_CONTENT.value)
             request.setHeader(b"allow", b"OPTIONS, POST")
             return b""
-        if request.method != b"POST":
+        if request.method in (b"GET", b"HEAD"):
             raise NotFound
+        if request.method != b"POST":
+            raise MethodNotAllowed(["POST"])
         request.setHeader(b"location", b"/hash")
-        media_type, body = problem(HTTPStatus.PERMANENT_REDIRECT, "see /hash")
+        media_type, body = problem_json(HTTPStatus.PERMANENT_REDIRECT, "see /hash")
         request.setHeader(b"content-type", media_type)
         request.setResponseCode(HTTPStatus.PERMANENT_REDIRECT.value)
         return body
@@ -242,6 +245,12 @@ class HashAPI:
             self._tokens.check(request.getHeader(b"authorization"))
         elif not is_local(client_of(request)):
             raise ForbiddenError("only clients on this machine may stop the daemon")
+        elif is_from_foreign_page(
+            request.getHeader(b"host") or b"",
+            values_of(request, b"origin"),
+            values_of(request, b"sec-fetch-site"),
+        ):
+            raise ForbiddenError("no web page of another site may stop the daemon")
         return self._shut_down().addCallback(self._shutting_down, request)
 
     @app.route("/v/status", methods=["GET"])
@@ -267,7 +276,7 @@ class HashAPI:
     def _ready(self, request: IRequest, number: int) -> bytes:
         text = b64encode(self.jobs.digest(number))
         request.setHeader(b"vary", b"Accept")
-        accept = request.getHeader(b"accept")
+        accept = _accept(request)
         if accept is None or not wants_json(accept, asked_in_json=False):
             request.setHeader(b"content-type", TEXT_TYPE)
             return text
@@ -279,7 +288,7 @@ class HashAPI:
         request.setResponseCode(HTTPStatus.ACCEPTED.value)
         request.setHeader(b"retry-after", b"%d" % seconds_up(left_us))
         request.setHeader(b"vary", b"Accept")
-        if wants_json(request.getHeader(b"accept"), asked_in_json=False):
+        if wants_json(_accept(request), asked_in_json=False):
             request.setHeader(b"content-type", JSON_TYPE)
             return b'{"id": %d}' % number
         request.setHeader(b"content-type", TEXT_TYPE)
@@ -299,7 +308,7 @@ class HashAPI:
             await self._waiters.wait(min(left_s, left_us / _US))
 
     def _wait_s(self, request: IRequest) -> float:
-        lines = request.requestHeaders.getRawHeaders(b"prefer", [])
+        lines = values_of(request, b"prefer")
         return min(preferred_wait_s(b", ".join(lines)) or 0, self._max_wait_s)
 
     def _shutting_down(self, _: None, request: IRequest) -> bytes:
@@ -336,9 +345,15 @@ def _place_of(error: Exception) -> str:
 
 
 def _only_key(request: IRequest, key: bytes) -> bytes:
-    if len(request.requestHeaders.getRawHeaders(b"idempotency-key", [])) > 1:
+    if len(values_of(request, b"idempotency-key")) > 1:
         raise BadKeyError("there is more than one Idempotency-Key")
     return key
+
+
+def _accept(request: IRequest) -> bytes | None:
+    """Give the value of ``Accept``; several fields are one list."""
+    values = values_of(request, b"accept")
+    return b", ".join(values) if values else None
 
 
 def _is_json(media_type: bytes | None) -> bool:

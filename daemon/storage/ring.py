@@ -132,7 +132,7 @@ class Ring:
         for piece in reversed(self._pieces.values()):
             count = self._count(piece)
             if count:
-                return piece.stamps[count - 1]
+                return self.stamp(piece.index * self._shape.capacity + count)
         return 0
 
     def count(self, start: int = 1) -> int:
@@ -308,7 +308,9 @@ class Ring:
         The last one stays, and the last file: it tells the next start where to go on.
         """
         used = (self.first - 1) // self._shape.capacity
-        passed = [piece for piece in islice(self._pieces.values(), SHED_AT_ONCE) if piece.index < used]
+        passed = [
+            piece for piece in islice(self._pieces.values(), SHED_AT_ONCE) if piece.index < used
+        ]
         if not passed:
             return
         stay = self._tail, self._last_file()

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import struct
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -256,7 +257,7 @@ class RingFiles:
                 return os.open(path, flags, 0o600), path
 
     def _mapped(self, index: int, path: Path, descriptor: int) -> Piece:
-        mapping = mmap.mmap(descriptor, self._size)
+        mapping = _map(descriptor, self._size)
         piece = _piece(index, mapping, self.shape, HEADER_BYTES)
         piece.path, piece.inode, piece.kept = path, os.fstat(descriptor).st_ino, True
         return piece
@@ -292,6 +293,13 @@ def readable(piece: Piece, shape: Shape, *, thorough: bool) -> int:
     if stamps[count:].any():
         stamps[count:] = 0
     return count
+
+
+def _map(descriptor: int, size_bytes: int) -> mmap.mmap:
+    """Map a file, holding no descriptor of it where Python can do that."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, size_bytes, trackfd=False)
+    return mmap.mmap(descriptor, size_bytes)
 
 
 def _piece(index: int, mapping: mmap.mmap, shape: Shape, start: int) -> Piece:

@@ -190,3 +190,29 @@ def test_a_password_has_64_kib_at_most_once_decoded(size):
                 password_of(body, media_type)
         else:
             assert len(password_of(body, media_type)) == size
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type"),
+    [
+        (b"password=x&" + b"&".join(b"%d" % number for number in range(1001)), FORM),
+        (b"password=x&" + b"&" * 1001, FORM),
+        (b"password=x&" + b"%41" * 20_000, FORM),
+        (b'{"password": "x", "x": [' + b"1," * 70_000 + b"1]}", JSON),
+        (b'{"password": "x", "x": [' + b"{}," * 70_000 + b"1]}", JSON),
+    ],
+)
+def test_no_body_has_so_many_parts_that_reading_them_takes_long(body, media_type):
+    with pytest.raises(BadFormError, match=r"at most|too many"):
+        password_of(body, media_type)
+
+
+def test_a_form_with_many_fields_is_read():
+    fields = b"&".join(b"%d=1" % number for number in range(998))
+    assert password_of(fields + b"&password=x", FORM) == b"x"
+
+
+@pytest.mark.parametrize("character", [b",", b":", b"{", b"["])
+def test_the_longest_password_may_look_like_structure(character):
+    password = character * MAX_PASSWORD_BYTES
+    assert password_of(b'{"password": "' + password + b'"}', JSON) == password

@@ -69,6 +69,58 @@ def test_seconds_are_rounded_up(us, seconds):
     assert seconds_up(us) == seconds
 
 
+def test_a_kept_job_is_never_ready_earlier_than_it_was_promised():
+    ring = Ring(None, DIGEST_BYTES, PIECE)
+    jobs_of(10, ring, now=100, delay=50).add(digest(1), 100)
+    jobs = jobs_of(10, ring, now=101, delay=2)
+    assert jobs.due_us(1) == 150
+    jobs.add(digest(2), 102)
+    assert jobs.due_us(2) == 150  # in their order
+
+
+def test_only_a_clock_that_was_set_back_makes_it_ready_earlier():
+    ring = Ring(None, DIGEST_BYTES, PIECE)
+    jobs_of(10, ring, now=10_000, delay=50).add(digest(1), 10_000)
+    assert jobs_of(10, ring, now=100, delay=2).due_us(1) == 150
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_however_many_jobs_come_and_go_memory_is_that_of_those_kept(capacity):
+    ring = Ring(None, DIGEST_BYTES, PIECE)
+    jobs = jobs_of(capacity, ring, delay=0)
+    for number in range(20 * PIECE):
+        jobs.add(digest(number + 1), 1)
+        assert ring.pieces <= capacity
+    assert jobs.evicted == 20 * PIECE - capacity
+
+
+def test_with_far_too_many_pending_a_client_hears_when_enough_are_ready():
+    ring = Ring(None, DIGEST_BYTES, PIECE)
+    many = jobs_of(9, ring, delay=30_000_000)
+    for number in range(9):
+        many.add(digest(1), number * 1_000_000)
+    few = jobs_of(4, ring, now=10_000_000, delay=30_000_000)
+    with pytest.raises(AllPendingError) as refused:
+        few.add(digest(1), 10_000_000)
+    assert refused.value.reply_fields == {"Retry-After": "25"}
+    assert few.add(digest(1), 35_000_000) == 10
+    assert few.evicted == 6
+
+
+def test_a_lower_capacity_takes_effect_at_once_and_in_one_step():
+    ring = Ring(None, DIGEST_BYTES, PIECE)
+    many = jobs_of(5000, ring)
+    for number in range(5000):
+        many.add(digest(number + 1), number + 1)
+    few = jobs_of(10, ring, now=3000 + DELAY)
+    assert (few.evicted, ring.first) == (3000, 3001)
+    with pytest.raises(AllPendingError) as refused:
+        few.add(digest(1), 3000 + DELAY)
+    assert refused.value.reply_fields == {"Retry-After": "1"}
+    few.add(digest(1), 5000 + DELAY)
+    assert (ring.first, ring.count()) == (4992, 10)
+
+
 class Model(RuleBasedStateMachine):
     """The jobs beside a list of them, through restarts with other settings too."""
 
@@ -80,6 +132,7 @@ class Model(RuleBasedStateMachine):
         self.ring = Ring(None, DIGEST_BYTES, PIECE)
         self.jobs = jobs_of(self.capacity, self.ring)
         self.due: dict[int, int] = {}
+        self.delays: dict[int, int] = {}
         self.last = 0
 
     @rule(step=st.integers(0, 8))
@@ -102,14 +155,19 @@ class Model(RuleBasedStateMachine):
         number = self.jobs.add(digest(self.last + 1), self.now)
         assert number == self.last + 1
         self.last = number
-        self.due[number] = self.now + self.delay
+        self.due[number] = max(self.now + self.delay, *self.due.values(), 0)
+        self.delays[number] = self.delay
 
     @rule(capacity=st.integers(1, 200), delay=st.integers(0, 30), back=st.integers(0, 20))
     def start_anew(self, capacity: int, delay: int, back: int) -> None:
         self.now = max(1, self.now - back)
         self.capacity, self.delay = capacity, delay
         self.jobs = Jobs(self.ring, capacity, delay, self.now)
-        self.due = {number: min(due, self.now + delay) for number, due in self.due.items()}
+        longest = self.ring.lead
+        assert longest >= max([delay, *(self.delays[number] for number in self.due)])
+        if not back:
+            assert all(due <= self.now + longest for due in self.due.values())
+        self.due = {number: min(due, self.now + longest) for number, due in self.due.items()}
         while len(self.due) > capacity and self.due[min(self.due)] <= self.now:
             del self.due[min(self.due)]
 

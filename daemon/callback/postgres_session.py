@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import select
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
@@ -121,9 +122,9 @@ class Session(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no
         self.reactor.removeReader(self)
         try:
             _hear(connection)
-        except psycopg2.Error:
+            self.reactor.addReader(self)
+        except _ENDS:
             return False
-        self.reactor.addReader(self)
         return bool(connection.info.transaction_status == TRANSACTION_STATUS_IDLE)
 
     def close(self) -> None:
@@ -140,14 +141,24 @@ class Session(txpostgres.Connection):  # type: ignore[misc]  # txpostgres has no
         self.reactor.removeWriter(self)
         try:
             super().doRead()
-        except psycopg2.Error as error:
+        except _ENDS as error:
             return error  # raised, it would be logged as unhandled
         return None
+
+    def cursorFinished(self, cursor: Any) -> None:
+        """Watch the connection again, unless it has ended."""
+        with suppress(ValueError):
+            super().cursorFinished(cursor)
 
     def doWrite(self) -> None:
         """Go on connecting."""
         self.reactor.removeReader(self)
         super().doWrite()
+
+
+_ENDS: Final = (psycopg2.Error, ValueError)
+"""What the end of a connection raises: the second comes from the reactor, for a socket that libpq
+has closed while it does not call the connection closed yet."""
 
 
 def _hear(connection: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import capturedLogs
 
+from daemon.callback import pipeline
 from daemon.callback.inbox import RefusedError
 from daemon.callback.lookups import STRIKES, Lookups
 from daemon.callback.pipeline import AT_ONCE, MENTIONS, SOURCE, TICK_S, Pipeline
@@ -194,21 +195,23 @@ def test_callbacks_whose_time_was_over_at_the_start_are_settled_without_a_lookup
     assert works.lookups.expired == 1
 
 
-def test_a_backlog_is_worked_through_in_pieces_and_new_callbacks_wait_behind_it(path):
-    ids_each = MENTIONS // 10
+def test_a_backlog_is_worked_through_in_pieces_and_new_callbacks_wait_behind_it(path, monkeypatch):
+    most = MENTIONS // 10
+    monkeypatch.setattr(pipeline, "MENTIONS", most)
+    ids_each = most // 10
     before = Bench(path)
     for first in range(0, 20 * ids_each, ids_each):
         before.accept(*range(first, first + ids_each), at=START_US)
     before.close()
     works = Works(path, concurrency=10**9).start()
     works.receive(-1)
-    assert works.lookups.mentions <= MENTIONS
+    assert works.lookups.mentions <= most
     assert -1 not in works.source.asked
     asked = 0
     while answered := works.source.answer_all(online=False):
         asked += answered
         works.pass_time(0)
-        assert works.lookups.mentions <= MENTIONS
+        assert works.lookups.mentions <= most
     assert asked == 20 * ids_each + 1
     works.pass_time(1)
     assert works.inbox.depth == 0

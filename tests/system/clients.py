@@ -97,6 +97,17 @@ def _connected(address: tuple[str, int] | str) -> socket.socket:
         connection.settimeout(TIMEOUT_S)
         connection.connect(address)
         return connection
-    connection = socket.create_connection(address, timeout=TIMEOUT_S)
+    try:
+        connection = socket.create_connection(address, timeout=TIMEOUT_S)
+    except ConnectionResetError:
+        # It was made, and broken off before this process got to see it.
+        return _ended()
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+def _ended() -> socket.socket:
+    """Give a connection whose other side has gone."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    return ours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -34,6 +34,9 @@ MEDIA_TYPE: Final = b"text/plain; charset=utf-8"
 _NO_CONTENT: Final = 204
 _CHARSETS: Final = frozenset({"ascii", "us-ascii", "utf-8", "utf8"})
 _SECONDS: Final = re.compile(rb"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+
+Fields = Mapping[bytes, bytes]
+"""The last value of each field of a request, names in lower case: one look for all of them."""
 
 WriteSoon = Callable[[Write], "Stored | Deferred[Stored]"]
 """Writes, now or soon; raises or fails with what :meth:`Register.write` raises."""
@@ -120,9 +123,10 @@ class TimestampAPI:
     def read(self, request: IRequest) -> bytes | Deferred[bytes]:
         """Give the timestamp, or wait until there is another than the client knows."""
         self.reads += 1
-        if not accepts(request.getHeader(b"accept"), "text/plain"):
+        fields = request.getAllHeaders()
+        if not accepts(fields.get(b"accept"), "text/plain"):
             raise NotAcceptableError("there is text/plain only")
-        conditions = _conditions(request)
+        conditions = _conditions(request, fields)
         wait_s = self._wait_s(request) if b"?" in request.uri else 0.0
         if wait_s and conditions is not None and conditions.if_none_match is not None:
             return ensureDeferred(self._read_later(request, conditions, wait_s))
@@ -131,9 +135,10 @@ class TimestampAPI:
     @app.route("/timestamp", methods=["PUT", "POST"])
     def write(self, request: IRequest) -> bytes | Deferred[bytes]:
         """Store a timestamp; the reply comes when it is stored."""
-        self._tokens.check(request.getHeader(b"authorization"))
-        body = _text_body(request)
-        conditions = _conditions(request)
+        fields = request.getAllHeaders()
+        self._tokens.check(fields.get(b"authorization"))
+        body = _text_body(request, fields)
+        conditions = _conditions(request, fields)
         text = parse(body)
         outcome = self._write(Write(text) if conditions is None else Write(text, conditions))
         if isinstance(outcome, Deferred):
@@ -191,20 +196,19 @@ class TimestampAPI:
         return min(float(values[0]), self._max_wait_s)
 
 
-def _text_body(request: IRequest) -> bytes:
+def _text_body(request: IRequest, fields: Fields) -> bytes:
     """Give the body of a write.
 
     :raises LengthRequiredError: there is none, not even an empty one.
     :raises UnsupportedMediaTypeError: it is no plain text in ASCII or UTF-8.
     :raises BodyTooLargeError: it is too long.
     """
-    has_body = request.getHeader(b"content-length") or request.getHeader(b"transfer-encoding")
-    if has_body is None:
+    if not (fields.get(b"content-length") or fields.get(b"transfer-encoding")):
         raise LengthRequiredError("a timestamp is needed in the body")
-    coding = request.getHeader(b"content-encoding")
+    coding = fields.get(b"content-encoding")
     if coding is not None and coding.strip().lower() != b"identity":
         raise UnsupportedMediaTypeError("the body must not be compressed")
-    media_type, parameters = content_type(request.getHeader(b"content-type") or b"")
+    media_type, parameters = content_type(fields.get(b"content-type", b""))
     charset = parameters.get("charset", "utf-8").lower()
     if media_type != "text/plain" or charset not in _CHARSETS:
         raise UnsupportedMediaTypeError("wanted is text/plain, in ascii or utf-8")
@@ -214,13 +218,13 @@ def _text_body(request: IRequest) -> bytes:
     return body
 
 
-def _conditions(request: IRequest) -> Conditions | None:
+def _conditions(request: IRequest, fields: Fields) -> Conditions | None:
     """Give the conditions of a request; None when it has none."""
-    if request.getHeader(b"if-match") is None and request.getHeader(b"if-none-match") is None:
+    if b"if-match" not in fields and b"if-none-match" not in fields:
         return None
     lines = request.requestHeaders.getRawHeaders
-    fields = (lines(b"if-match"), lines(b"if-none-match"))
-    return parse_conditions(*(b", ".join(f).decode("latin-1") if f else None for f in fields))
+    both = (lines(b"if-match"), lines(b"if-none-match"))
+    return parse_conditions(*(b", ".join(f).decode("latin-1") if f else None for f in both))
 
 
 def _revision(stored: Stored | None) -> str | None:

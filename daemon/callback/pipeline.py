@@ -44,7 +44,7 @@ TICK_S: Final = 0.5
 """How often callbacks are looked for whose time is over, and an inbox that failed is read again."""
 
 LOGGED: Final = 10
-"""So many refusals of the source are logged in a second; the others are counted only."""
+"""So many refusals of the source are logged between two ticks; the others are counted only."""
 
 SOURCE: Final = "source"
 """The part that is in trouble while the source does not answer."""

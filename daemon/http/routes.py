@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from http import HTTPMethod, HTTPStatus
+from types import CoroutineType, MethodType
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
 from klein import Klein, Response
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRenderable, IRequest
@@ -22,17 +25,19 @@ from daemon.http.request import Request
 
 ASTERISK: Final = b"*"
 _DOCTYPE: Final = b"<!DOCTYPE html>\n"
+_REST: Final = "__rest__"
+"""The argument that only the rules of a branch have, in Klein."""
 
 
 class Route(NamedTuple):
     """Where a request goes.
 
-    :ivar endpoint: the name of the handler in the application.
+    :ivar handler: what takes the request.
     :ivar arguments: what the handler takes from the path.
     :ivar segment_count: how many segments of the path belong to the route.
     """
 
-    endpoint: str
+    handler: Callable[..., Any]
     arguments: dict[str, Any]
     segment_count: int
 
@@ -63,7 +68,6 @@ class Routes:
         self._everywhere = self.bind("", "http")
         self._needs_host = app.url_map.host_matching
         self._static = {} if self._needs_host else self._static_routes()
-        self._execute = app.execute_endpoint
 
     def bind(self, host: str, scheme: str) -> MapAdapter:
         """Give werkzeug's view of the routes for a host."""
@@ -83,9 +87,9 @@ class Routes:
             if route is None:
                 route = request.head.route = self._find(request)
             if route.arguments:
-                result = self._execute(route.endpoint, request, **route.arguments)
+                result = route.handler(request, **route.arguments)
             else:
-                result = self._execute(route.endpoint, request)
+                result = route.handler(request)
             if type(result) is bytes:
                 return result
             return self._body(result, request)
@@ -111,8 +115,26 @@ class Routes:
         return routes
 
     def _route(self, rule: Rule, arguments: dict[str, Any]) -> Route:
-        handler = self._app.endpoints[rule.endpoint]
-        return Route(rule.endpoint, arguments, getattr(handler, "segment_count", 0))
+        executor = self._app.endpoints[rule.endpoint]
+        handler = self._handler(rule.endpoint, is_branch=_REST in arguments)
+        return Route(handler, arguments, getattr(executor, "segment_count", 0))
+
+    def _handler(self, endpoint: str, *, is_branch: bool) -> Callable[..., Any]:
+        """Give what Klein would call in the end, without the three calls on the way to it.
+
+        Those are the look-up of the endpoint, the wrapper that ``route`` has put around the
+        handler, and the wrapper's decision on the instance: the same for each request.
+
+        :param is_branch: the wrapper has more to do, and stays.
+        """
+        app = self._app
+        handler = getattr(app.endpoints[endpoint], "__wrapped__", None)
+        if handler is None or is_branch:
+            return partial(app.execute_endpoint, endpoint)
+        instance = app._instance  # noqa: SLF001  # no public way
+        if instance is not None:
+            return MethodType(handler, instance)
+        return partial(handler, None) if getattr(handler, "__klein_bound__", False) else handler
 
     def _find(self, request: Request) -> Route:
         """Find the route.
@@ -149,6 +171,8 @@ class Routes:
 
     def _body(self, result: Any, request: Request) -> Any:
         """Turn what a handler gave into what :meth:`handle` gives."""
+        if isinstance(result, CoroutineType):
+            result = ensureDeferred(result)
         if isinstance(result, Deferred):
             result.addCallback(self._body, request)
             result.addErrback(self._failed, request)

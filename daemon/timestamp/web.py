@@ -17,6 +17,7 @@ from daemon.http.conditions import Conditions, MalformedConditionError, parse_co
 from daemon.http.limits import plain_text
 from daemon.http.media import accepts, content_type
 from daemon.http.replies import Errors
+from daemon.http.request import body_of, set_line
 from daemon.timestamp.register import (
     NotStoredError,
     PreconditionFailedError,
@@ -212,7 +213,7 @@ def _text_body(request: IRequest, fields: Fields) -> bytes:
     charset = parameters.get("charset", "utf-8").lower()
     if media_type != "text/plain" or charset not in _CHARSETS:
         raise UnsupportedMediaTypeError("wanted is text/plain, in ascii or utf-8")
-    body: bytes = request.content.read()
+    body = body_of(request)
     if len(body) > MAX_BYTES:
         raise BodyTooLargeError(f"a timestamp has {MAX_BYTES} bytes at most")
     return body
@@ -233,5 +234,6 @@ def _revision(stored: Stored | None) -> str | None:
 
 def _written(stored: Stored, request: IRequest) -> bytes:
     request.setResponseCode(_NO_CONTENT)
-    request.setHeader(b"ETag", stored.etag)
+    # Each has one of its own, which is nothing to remember.
+    set_line(request, b"etag", b"ETag: %b\r\n" % stored.etag.encode())
     return b""

@@ -98,6 +98,89 @@ def test_a_wrong_command_line_is_one_line_and_status_2(capsys, words, said):
     assert said in refused(capsys, *words)
 
 
+WRONG = [
+    # key, value as text, value in TOML, what the line says was wanted
+    ("numbers.clients", "0", "0", "a whole number >= 1"),
+    ("numbers.clients", "many", '"many"', "a whole number >= 1"),
+    ("numbers.clients", "5.5", "5.5", "a whole number >= 1"),
+    ("numbers.clients", "true", "true", "a whole number >= 1"),
+    ("numbers.report_interval", "nan", "nan", "a number >= 0.1"),
+    ("numbers.report_interval", "-1", "-1", "a number >= 0.1"),
+    ("numbers.terminate_from", "nobody", '"nobody"', "anyone or loopback"),
+    ("numbers.log", "", '""', "text, not empty"),
+    ("numbers.listen", "nonsense:1", '"nonsense:1"', "a Twisted endpoint"),
+    ("numbers.listen", "tcp:port", '"tcp:port"', "a Twisted endpoint"),
+    ("numbers.listen", "tcp", '"tcp"', "a Twisted endpoint"),
+    ("drain_timeout", "0", "0", "a number > 0"),
+    ("log_format", "xml", '"xml"', "json or text"),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=[f"{name}={text}" for name, text, _, _ in WRONG])
+@pytest.mark.parametrize("source", ["file", "environment", "flag"])
+def test_a_wrong_value_is_refused_from_every_source(capsys, tmp_path, source, wrong):
+    name, text, toml, wanted = wrong
+    words, environment = [], {}
+    if source == "file":
+        file = tmp_path / "settings.toml"
+        file.write_text(f"{name} = {toml}\n")
+        words = ["--config", str(file)]
+    elif source == "environment":
+        environment = {"TSDAEMON_" + name.replace(".", "_").upper(): text}
+    else:
+        words = ["--set", f"{name}={text}"]
+    line = refused(capsys, *words, environment=environment)
+    assert f"{name}: got " in line
+    assert text in line.lower()
+    assert f"wanted {wanted}" in line
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--set", "numbers.client=5"], "numbers.client"),
+        (["--set", "colour=blue"], "colour"),
+        (["--set", "nombers.clients=5"], "nombers"),
+        (["--set", "numbers.clients"], "numbers.clients"),
+        (["--set"], "--set"),
+        (["--only", "numbers,hush"], "'hush'"),
+        (["--drain-timeout", "soon"], "--drain-timeout"),
+        (["--config", "."], "cannot read ."),
+    ],
+)
+def test_an_unknown_or_unreadable_flag_is_named(capsys, words, named):
+    assert named in refused(capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"TSDAEMON_NUMBERS_CLIENT": "5"}, "TSDAEMON_NUMBERS_CLIENT"),
+        ({"TSDAEMON_NOMBERS_CLIENTS": "5"}, "TSDAEMON_NOMBERS_CLIENTS"),
+        ({"TSDAEMON_ONLY": "hush"}, "'hush'"),
+        ({"TSDAEMON_CONFIG": "missing.toml"}, "missing.toml"),
+    ],
+)
+def test_an_unknown_variable_is_named(capsys, environment, named):
+    assert named in refused(capsys, environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("[numbers]\nclient = 5\n", "numbers.client"),
+        ("[nombers]\nclients = 5\n", "nombers"),
+        ("numbers = 5\n", "numbers"),
+        ("colour = 5\n", "colour"),
+        ("[numbers\nclients = 5\n", "settings.toml is not TOML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(capsys, tmp_path, content, named):
+    file = tmp_path / "settings.toml"
+    file.write_text(content)
+    assert named in refused(capsys, "--config", str(file))
+
+
 def test_a_broken_plugin_is_one_line_and_status_2(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "daemon.numbers.service", None)  # its import now fails
     assert "service plugin 'numbers' cannot be loaded" in refused(capsys)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-TIMEOUT_S: Final = 15.0
+TIMEOUT_S: Final = 60.0
 """How long anything may take before a test gives up."""
 
 Behave = Callable[[socket.socket], None]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from typing import Self
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 60.0
 
 _serial = itertools.count(100_000_007, 101)
 

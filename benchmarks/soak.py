@@ -6,23 +6,26 @@ Run it from the project's folder: ``python -m benchmarks.soak --help``.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from benchmarks.callback_servers import IMMEDIATE, source
+from benchmarks.clients import FORK
 from benchmarks.http import positive_argument
 from benchmarks.http_servers import divided_cores, require, resident_bytes
+from benchmarks.isolation_probes import Elsewhere
 from benchmarks.load import BenchmarkError
 from benchmarks.report import heading, machine_facts, simple_table
-from benchmarks.soak_loads import CHECK_SECONDS, LOADS, SETTINGS, SteadyLoad
+from benchmarks.soak_loads import CHECK_SECONDS, LOADS, SteadyLoad, settings
+from benchmarks.soak_record import HEADS, keep
 from benchmarks.whole_daemon import WholeDaemon
 
 HOUR_SECONDS = 3600
@@ -43,12 +46,13 @@ DESCRIPTORS = 10
 LAG_SECONDS = 0.05
 LAG = "tsdaemon_reactor_lag_seconds_bucket/"
 METHOD = """\
-One client for each service, 100 counts, 50 timestamps written and read, 100 jobs, 20 callbacks of
-5 new objects and 2,000 new numbers a second.  Each count must be one that is possible, each
-timestamp be read as it was written, each job have the next id and the right hash, each object of
-each callback be stored before it expires, and numbers.log hold in the end what was sent.  Memory
-and descriptors of the last quarter are compared with those of the second; no line of the log may
-be above info; the reactor's calls must be less than 50 ms late in 99 of 100 cases."""
+One client for each service: at the usual pace 100 counts, 50 timestamps written and read, 100 jobs,
+20 callbacks of 5 new objects and 2,000 new numbers a second.  Each count must be one that is
+possible, each timestamp be read as it was written, each job have the next id and the right hash,
+each object of each callback be stored before it expires, and numbers.log hold in the end what was
+sent.  Memory and descriptors of the last quarter are compared with those of the second; no line of
+the log may be above info; the reactor's calls must be less than 50 ms late in 99 of 100 cases.
+Behind the rounds is their share of those that were due."""
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,10 @@ def wear(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def samples_table(samples: Sequence[Sample]) -> str:
-    """Return some of the samples, the last one too."""
-    heads = ["Minutes", "resident MiB", "descriptors", "lag p99 ms", "inbox depth"]
+def sample_rows(samples: Sequence[Sample]) -> list[list[str]]:
+    """Return some of the samples as rows of a table, the last one too."""
     step = -(-len(samples) // ROWS)
-    rows = [
+    return [
         [
             f"{each.at_s / 60:.1f}",
             f"{each.resident / 1024**2:.1f}",
@@ -123,56 +126,73 @@ def samples_table(samples: Sequence[Sample]) -> str:
         ]
         for each in reversed(samples[::-1][::step])
     ]
-    return simple_table(heads, rows)
 
 
-def soak(daemon: WholeDaemon, seconds: int) -> tuple[list[Sample], list[SteadyLoad]]:
-    """Keep a daemon busy; raise where it breaks a promise."""
-    loads = [kind(daemon) for kind in LOADS]
-    stopped, samples = threading.Event(), []
+def soak(daemon: WholeDaemon, seconds: int, pace: int) -> tuple[list[Sample], str]:
+    """Keep a daemon busy; raise where it breaks a promise.
+
+    :returns: how it was meanwhile, and what was done, in words.
+    """
+    stopped, samples = FORK.Event(), []
     pause = min(CHECK_SECONDS, seconds / SAMPLES)
     began = time.monotonic()
-    with ThreadPoolExecutor(len(loads)) as pool, ExitStack() as stack:
+    with ExitStack() as stack:
+        runs = [Elsewhere(functools.partial(carry, kind, daemon, pace, stopped)) for kind in LOADS]
+        for run in runs:
+            stack.callback(run.stop)
         stack.callback(stopped.set)
-        runs: list[Future[None]] = [pool.submit(load.run, stopped) for load in loads]
         while time.monotonic() - began < seconds:
             time.sleep(pause)
             for run in runs:
-                if run.done():
+                if run.is_over:
                     run.result()
             samples.append(sample(daemon, began))
-            for load in loads:
-                load.check()
         stopped.set()
-        for run in runs:
-            run.result()
-    for load in loads:
-        load.finish()
-    return samples, loads
+        done = [run.result() for run in runs]
+    return samples, ", ".join(map(str, done))
 
 
-def measure(seconds: int) -> list[str]:
-    """Run and print; return what has worn out."""
+def carry(kind: type[SteadyLoad], daemon: WholeDaemon, pace: int, stopped: Event) -> str:
+    """Be the load on one service; return what was done, in words."""
+    load = kind(daemon)
+    load.period_s /= pace
+    began = time.monotonic()
+    load.run(stopped)
+    done = load.done
+    share = done * load.period_s / (load.stopped_s - began)
+    return f"{kind.__name__.lower()} {done:,} ({share:.0%})"
+
+
+def measure(seconds: int, pace: int) -> list[str]:
+    """Run and print; return what has worn out.
+
+    :param pace: how many times as fast as usual everything is asked for.
+    """
     cores = divided_cores()
     print(machine_facts())
-    print(heading(f"All services busy for {seconds:,} s"))
+    faster = "" if pace == 1 else f", {pace:g} times as fast"
+    print(heading(f"All services busy for {seconds:,} s{faster}"))
     print(f"{METHOD}\n", flush=True)
     cores.keep_clients()
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
         source(IMMEDIATE, Path(folder)) as port,
-        WholeDaemon(cores, Path(folder), port, SETTINGS) as daemon,
+        WholeDaemon(cores, Path(folder), port, settings(pace)) as daemon,
     ):
         cpu_before, began = daemon.cpu_seconds(), time.monotonic()
-        samples, loads = soak(daemon, seconds)
+        samples, done = soak(daemon, seconds, pace)
         share = (daemon.cpu_seconds() - cpu_before) / (time.monotonic() - began)
         status = daemon.terminate()
         require(daemon, status == 0, f"ended with status {status}")
         complaints = daemon.complaints()
-    print(samples_table(samples))
-    done = ", ".join(f"{type(load).__name__.lower()} {load.done:,}" for load in loads)
-    print(f"\nRounds: {done}. Of one core: {share * 100:.0f} %.")
-    return wear(samples) + complaints
+    rows = sample_rows(samples)
+    print(simple_table(HEADS, rows))
+    rounds = f"Rounds: {done}. Of one core: {share * 100:.0f} %."
+    print(f"\n{rounds}")
+    failures = wear(samples) + complaints
+    if seconds >= HOUR_SECONDS and pace == 1:
+        keep(seconds, rows, rounds, failures)
+    return failures
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -180,6 +200,12 @@ def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak")
     parser.add_argument(
         "--seconds", type=positive_argument, default=HOUR_SECONDS, help="(%(default)s)"
+    )
+    parser.add_argument(
+        "--pace",
+        type=positive_argument,
+        default=1,
+        help="how many times as fast everything is asked for (%(default)s)",
     )
     return parser
 
@@ -191,9 +217,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.seconds < SHORTEST_SECONDS:
         parser.error(f"--seconds: at least {SHORTEST_SECONDS}, to tell growth from a start")
     try:
-        failures = measure(options.seconds)
+        failures = measure(options.seconds, options.pace)
     except BenchmarkError as error:
         failures = [str(error)]
+        if options.seconds >= HOUR_SECONDS and options.pace == 1:
+            keep(options.seconds, [], "", failures)
     for failure in failures:
         print(f"\nFAILED: {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
-import threading
 import time
 from abc import ABC, abstractmethod
 from base64 import b64encode
 from collections import deque
 from hashlib import sha512
+from multiprocessing.synchronize import Event
 
 import numpy as np
 
@@ -38,19 +38,27 @@ PACKET_LINES = 20
 SPREAD = 3**18
 """Has no divisor in common with 10**9: its multiples are all different numbers of nine digits."""
 
-SETTINGS = (
-    f"counter.window={COUNTER_WINDOW_SECONDS}",
-    f"hash.delay={HASH_DELAY_SECONDS}",
-    f"hash.capacity={HASH_CAPACITY}",
-    f"callback.lifespan={LIFESPAN_SECONDS}",
-)
+
+def settings(pace: int) -> tuple[str, ...]:
+    """Return the settings of the daemon.
+
+    :param pace: how many times as fast as usual it is asked.
+    """
+    return (
+        f"counter.window={COUNTER_WINDOW_SECONDS}",
+        f"hash.delay={HASH_DELAY_SECONDS}",
+        # None may be evicted that is still to be read.
+        f"hash.capacity={HASH_CAPACITY * pace}",
+        f"callback.lifespan={LIFESPAN_SECONDS}",
+    )
 
 
 class SteadyLoad(ABC):
-    """Asks one service at a steady pace, from a thread.
+    """Asks one service at a steady pace.
 
-    :cvar period_s: from one request to the next, seconds.
+    :ivar period_s: from one request to the next, seconds.
     :ivar done: how many were answered as they should be.
+    :ivar stopped_s: when it stopped to ask.
     """
 
     period_s: float
@@ -58,15 +66,22 @@ class SteadyLoad(ABC):
     def __init__(self, daemon: WholeDaemon) -> None:
         self.daemon = daemon
         self.done = 0
+        self.stopped_s = 0.0
 
-    def run(self, stopped: threading.Event) -> None:
-        """Ask until someone says stop; raise at a wrong reply."""
-        due = time.monotonic()
-        while not stopped.wait(max(0.0, due - time.monotonic())):
+    def run(self, stopped: Event) -> None:
+        """Ask until someone says stop, and look now and then; raise at a wrong reply."""
+        due = checked = time.monotonic()
+        while not stopped.is_set():
+            time.sleep(max(0.0, due - time.monotonic()))
             self.ask()
             self.done += 1
             # After a pause of its own it goes on from there: it has not to make up for it.
             due = max(due + self.period_s, time.monotonic() - self.period_s)
+            if due - checked >= CHECK_SECONDS:
+                checked = due
+                self.check()
+        self.stopped_s = time.monotonic()
+        self.finish()
 
     def require_right(self, what: bool, complaint: str) -> None:
         """Raise unless something holds."""

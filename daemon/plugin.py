@@ -36,6 +36,7 @@ from twisted.python.failure import Failure
 from zope.interface import Attribute, Interface, implementer
 
 from daemon import backlog
+from daemon.accepting import accept_sparingly
 from daemon.clock import Now, anchored_clock
 from daemon.health import Health
 from daemon.metrics import Metrics
@@ -243,6 +244,7 @@ class Port(StreamServerEndpointService):
         # have to knock again a second later.
         with suppress(AttributeError), socket.socket(fileno=os.dup(port.fileno())) as listening:
             listening.listen(BACKLOG)
+        accept_sparingly(port)
         return cast("IListeningPort", port)
 
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 FLUSH_BYTES: Final = 64 * 1024
 """Replies to pipelined requests are sent together, up to about this many bytes."""
 
+READ_AT_ONCE: Final = 16
+"""So many pipelined requests are read ahead: in memory each takes many times what was sent."""
+
 LINGER_S: Final = 2.0
 """How long a connection is read, and what comes thrown away, after a reply that ends it early.
 
@@ -76,6 +79,11 @@ class Connection(Protocol):
         )
 
     @property
+    def _has_backlog(self) -> bool:
+        """Whether requests have come that are not answered, beside the current one."""
+        return bool(self._queue) or self._reader.has_more
+
+    @property
     def is_recent(self) -> bool:
         """Whether it is idle, and was made or used within the current tick of the deadlines."""
         return self.idle and self.deadline >= self.server.idle_deadline
@@ -121,7 +129,7 @@ class Connection(Protocol):
         before = reader.awaiting
         if before is Awaiting.NOTHING:
             return
-        received = reader.feed(data)
+        received = reader.feed(data, READ_AT_ONCE)
         if self._quiet and len(received) == 1 and reader.awaiting is Awaiting.REQUEST:
             request = received[0]
             if isinstance(request, Received):
@@ -139,6 +147,8 @@ class Connection(Protocol):
         """Answer what was asked, then close: the client may have closed its side only."""
         self._half_closed = True
         self._quiet = False
+        if self._reader.has_more:
+            self._queue.extend(self._reader.feed(b""))
         if self._reader.awaiting is not Awaiting.NOTHING:
             self._reader.stop()
         if self._current is None and not self._queue and not self._out.blocked:
@@ -185,12 +195,28 @@ class Connection(Protocol):
         """Wait no longer for the client's end."""
         self._out.close()
 
+    def go_on(self) -> None:
+        """Answer more of what was asked, after others had their turn."""
+        self._advance()
+        self._settle(None)
+
     # --- requests and replies
 
     def _advance(self) -> None:
         """Answer what waits, as far as it can be answered now."""
         queue = self._queue
-        while queue and self._current is None and not self._closing and not self._out.blocked:
+        ends_s = None
+        while self._current is None and not self._closing and not self._out.blocked:
+            if not queue:
+                if not self._reader.has_more:
+                    break
+                queue.extend(self._reader.feed(b"", READ_AT_ONCE))
+                continue
+            if ends_s is None:
+                ends_s = self.server.turns.slice_end_s()
+            elif self.server.clock.seconds() >= ends_s:
+                self.server.turns.put_off(self)
+                break
             item = queue.popleft()
             if isinstance(item, Refused):
                 self._reply_refusal(item)
@@ -275,7 +301,7 @@ class Connection(Protocol):
         self.server.replies[request.code] += 1
         request.end()
         if not keep_alive:
-            self._end(linger=bool(self._queue))
+            self._end(linger=self._has_backlog)
 
     def _ends_with(self, request: Request) -> bool:
         """Whether the server drains, and the reply to a request is the last on the connection."""
@@ -347,7 +373,7 @@ class Connection(Protocol):
         """Read on only when all that was read is on its way to be answered."""
         if self._closing or self._half_closed:
             return
-        pause = bool(self._queue) or self._out.blocked
+        pause = self._has_backlog or self._out.blocked
         if pause != self._paused:
             self._paused = pause
             if pause:
@@ -369,7 +395,7 @@ class Connection(Protocol):
         elif self._half_closed:
             if self._current is None and not self._queue:
                 self._close()
-        elif self._current is not None:
+        elif self._current is not None or self._has_backlog:
             self.deadline = inf
         elif self.server.ending:
             self.deadline = self.server.request_deadline

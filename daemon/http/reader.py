@@ -39,9 +39,20 @@ class RequestReader:
     :param parse: reads a head; raises :class:`Refused`.
     :param limits: what is too large.
     :ivar awaiting: what has to come next.
+    :ivar has_more: there are bytes that may hold whole requests: see :meth:`feed`.
     """
 
-    __slots__ = ("_body", "_buffer", "_checked", "_head", "_limits", "_parse", "_told", "awaiting")
+    __slots__ = (
+        "_body",
+        "_buffer",
+        "_checked",
+        "_head",
+        "_limits",
+        "_parse",
+        "_told",
+        "awaiting",
+        "has_more",
+    )
 
     def __init__(self, parse: ParseHead, limits: Limits) -> None:
         self._parse = parse
@@ -52,6 +63,7 @@ class RequestReader:
         self._told = False
         self._checked = 0
         self.awaiting = Awaiting.REQUEST
+        self.has_more = False
 
     @property
     def wants_continue(self) -> bool:
@@ -81,8 +93,14 @@ class RequestReader:
         """Note that the client need not wait any more."""
         self._told = True
 
-    def feed(self, data: bytes) -> list[Received | Refused]:
-        """Take bytes; give the requests that are whole now, a refusal last if there is one."""
+    def feed(self, data: bytes, at_most: int | None = None) -> list[Received | Refused]:
+        """Take bytes; give the requests that are whole now, a refusal last if there is one.
+
+        A request takes many times its bytes once it is read, and time to be read. So who cannot
+        answer a thousand at once takes a few, and the next ones by another call without bytes.
+
+        :param at_most: so many requests; all of them if None.
+        """
         if self.awaiting is Awaiting.REQUEST and not self._buffer:
             found = self._feed_whole(data)
             if found is not None:
@@ -91,6 +109,9 @@ class RequestReader:
         self._buffer += data
         try:
             while self.awaiting is not Awaiting.NOTHING:
+                if len(found) == at_most:
+                    self.has_more = bool(self._buffer)
+                    return found
                 request = self._next()
                 if request is None:
                     break
@@ -99,12 +120,14 @@ class RequestReader:
             refused.to_head = self.is_head
             self.stop()
             found.append(refused)
+        self.has_more = False
         return found
 
     def stop(self) -> None:
         """Throw away what there is, and all that will come."""
         self._buffer = bytearray()
         self._head = self._body = None
+        self.has_more = False
         self.awaiting = Awaiting.NOTHING
 
     def _feed_whole(self, data: bytes) -> list[Received | Refused] | None:

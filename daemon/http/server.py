@@ -9,6 +9,7 @@ The replies are the same; docs/http.rst lists where they are not, and why.
 
 from __future__ import annotations
 
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from daemon.http.head import Head, parse
 from daemon.http.limits import Limits, Refused, RenderRefusal, plain_text
 from daemon.http.reply import compose_refusal, date_line, status_line
 from daemon.http.routes import Routes
+from daemon.http.turns import Turns
 
 REMEMBERED_HEADS: Final = 1024
 REMEMBERED_BYTES: Final = 1024
@@ -38,6 +40,10 @@ REMEMBERED_BYTES: Final = 1024
 
 OVERFLOW: Final = 256
 """So many connections beyond the limit hear why they are refused; more are just closed."""
+
+SPARE_DESCRIPTORS: Final = 64
+"""So many descriptors are not for connections: files, lookups and the next accept want some. Of a
+limit that is low, a quarter."""
 
 RECENT_S: Final = 0.25
 """How much longer a server that stops waits for requests on connections that are new or were in
@@ -93,6 +99,7 @@ class KleinFactory(Factory):
         self.limits = limits
         self.routes = Routes(app, render_refusal)
         self.deadlines = Deadlines(clock, self._set_idle_deadline)
+        self.turns = Turns(clock)
         self.idle_deadline = 0.0
         self.draining = False
         self.ending = False
@@ -230,12 +237,13 @@ class KleinFactory(Factory):
 
     def join(self, connection: Connection) -> Refused | None:
         """Take a connection in; gives the reason when there is no room for it."""
-        if len(self._connections) < self.limits.connections:
+        spare, wanted = _descriptors_beside(connection.transport)
+        if len(self._connections) < self.limits.connections and spare >= wanted:
             self._connections.add(connection)
             return None
         self._refused.add(connection)
         self.turned_away += 1
-        if len(self._refused) > OVERFLOW:
+        if len(self._refused) > OVERFLOW or spare < wanted // 2:
             connection.transport.abortConnection()
             return None
         return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections", (RETRY_AFTER,))
@@ -245,6 +253,7 @@ class KleinFactory(Factory):
         self._connections.discard(connection)
         self._refused.discard(connection)
         self.deadlines.forget(connection)
+        self.turns.forget(connection)
         if self.draining:
             self._end_drain_when_empty()
 
@@ -270,6 +279,7 @@ class KleinFactory(Factory):
 
     def _stop_timers(self) -> None:
         self.deadlines.stop()
+        self.turns.stop()
         if self._date_loop.running:
             self._date_loop.stop()
         for parting in self._partings:
@@ -307,3 +317,16 @@ class KleinFactory(Factory):
         waiters, self._when_empty = self._when_empty, []
         for waiter in waiters:
             waiter.callback(None)
+
+
+def _descriptors_beside(transport: Any) -> tuple[int, int]:
+    """Tell how many descriptors are left about, and how many should be.
+
+    The system always gives the lowest number that is free.
+    """
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(SPARE_DESCRIPTORS, most // 4)
+    try:
+        return most - transport.fileno() - 1, wanted
+    except AttributeError:  # none of the system's sockets is below it
+        return wanted, wanted

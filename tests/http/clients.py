@@ -161,8 +161,9 @@ class Server:
         limits: Limits | None = None,
         app: Klein | None = None,
         access: AccessLog | None = None,
+        clock: Clock | None = None,
     ) -> None:
-        self.clock = Clock()
+        self.clock = clock or Clock()
         self.application = Application()
         self.factory = KleinFactory(
             app or self.application.app,

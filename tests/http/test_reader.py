@@ -218,3 +218,24 @@ def test_bodies_are_limited_to_the_byte_in_both_framings(size, status):
     for raw in long, chunked:
         (found,) = told([raw], limits)
         assert (found if isinstance(found, int) else None) == status
+
+
+@given(st.lists(st.sampled_from([GET, POST, CHUNKED]), max_size=40), st.integers(1, 9))
+def test_requests_are_taken_a_few_at_a_time_by_who_wants_it(sent, at_most):
+    one = reader()
+    found = one.feed(b"".join(sent) + GET[:5], at_most)
+    taken = [found]
+    while one.has_more:
+        taken.append(one.feed(b"", at_most))
+    assert all(len(few) <= at_most for few in taken)
+    assert sum(map(len, taken)) == len(sent)
+    assert one.awaiting is Awaiting.HEAD
+    (last,) = one.feed(GET[5:], at_most)
+    assert isinstance(last, Received)
+
+
+def test_nothing_more_is_there_behind_a_refusal():
+    one = reader()
+    found = [*one.feed(GET * 3 + b"?\r\n\r\n" + GET * 9, 3), *one.feed(b"", 3)]
+    assert [type(each) for each in found] == [Received] * 3 + [Refused]
+    assert not one.has_more

@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import random
 import re
-from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import closing
-from hashlib import sha512
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.system.callbacks import IMMEDIATE, body_of, object_source
-from tests.system.clients import Client, fresh_numbers
+from tests.system.callbacks import IMMEDIATE, object_source
+from tests.system.clients import Client
 from tests.system.conftest import Starter
-from tests.system.hash_history import FORM
-from tests.system.http_clients import TEXT, HTTPClient
+from tests.system.http_clients import HTTPClient
+from tests.system.regulars import (
+    ABOVE_INFO,
+    descriptors,
+    memory_bytes,
+    require_service_to_newcomers,
+)
 from tests.system.running import eventually
 from tests.system.whole import SERVICES, WEB, Whole
 
@@ -40,8 +42,6 @@ PATHS = {
 
 STOPS = re.compile(rb"terminate|shutdown", re.IGNORECASE)
 """What stops the daemon, as it should."""
-
-ABOVE_INFO = re.compile(r"#(?:warn|error|critical)\]")
 
 PIECES = st.sampled_from(
     [
@@ -115,42 +115,9 @@ def whole(start: Starter) -> Whole:
     return whole
 
 
-def memory_bytes(whole: Whole) -> int:
-    """Give what the daemon has in memory."""
-    pages = int(Path(f"/proc/{whole.daemon.pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors(whole: Whole) -> int:
-    """Give how many descriptors the daemon has."""
-    return sum(1 for _ in Path(f"/proc/{whole.daemon.pid}/fd").iterdir())
-
-
-def require_service(whole: Whole, number: int) -> None:
-    """See that each service does its job.
-
-    :param number: of an object that nobody else has named.
-    """
-    at = str(number)
-    assert whole.ask("timestamp", "PUT", "/timestamp", at.encode(), content_type=TEXT).status == 204
-    assert whole.ask("timestamp", "GET", "/timestamp").body == at.encode()
-    counts = [int(whole.ask("counter", "GET", "/").body) for _ in range(2)]
-    assert counts[1] == counts[0] + 1
-    job = whole.ask("hash", "POST", "/hash", f"password={at}".encode(), content_type=FORM)
-    read = whole.ask("hash", "GET", f"/hash/{int(job.body)}", None, prefer="wait=10")
-    assert (read.status, read.body) == (200, b64encode(sha512(at.encode()).digest()))
-    assert whole.ask("callback", "POST", "/callback", body_of([number])).status == 204
-    eventually(lambda: whole.ask("callback", "GET", f"/objects/{number}").status == 200)
-    (line,) = fresh_numbers(1)
-    with closing(Client(whole.places["numbers"].address)) as client:
-        client.send_numbers([line])
-        eventually(lambda: str(line) in whole.log.read_text().split("\n"))
-    assert whole.troubles() == {}
-
-
 def test_bytes_of_all_kinds_on_every_port_change_nothing_for_others(whole: Whole):
     """Those who were connected before are served, and so are those who come after."""
-    require_service(whole, 1_000_000)
+    require_service_to_newcomers(whole)
     before = {name: HTTPClient(whole.places[name].address) for name in WEB}
 
     @settings(max_examples=EXAMPLES, deadline=None)
@@ -164,7 +131,7 @@ def test_bytes_of_all_kinds_on_every_port_change_nothing_for_others(whole: Whole
     one_by_one()
     for client in before.values():
         client.close()
-    require_service(whole, 1_000_002)
+    require_service_to_newcomers(whole)
     assert not ABOVE_INFO.search(whole.daemon.stderr), whole.daemon.stderr
     assert whole.daemon.stop() == 0
 
@@ -182,4 +149,4 @@ def test_bytes_of_all_kinds_leave_nothing_in_memory(whole: Whole):
     flood()
     assert memory_bytes(whole) <= memory + SLACK_BYTES
     eventually(lambda: descriptors(whole) <= held)
-    require_service(whole, 1_000_000)
+    require_service_to_newcomers(whole)

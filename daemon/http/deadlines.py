@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Protocol
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -39,6 +39,9 @@ class Deadlines:
     the later tick: so a busy connection costs one look each time its idle time would have been
     over, and an idle one the same.
 
+    A tick may come late: the process stood still, or the reactor was busy. What arrived meanwhile
+    was in time, but nobody has read it. So it is read first, in one more turn of the reactor.
+
     :param clock: schedules, and tells the time.
     :param on_tick: told the time at the start and at each tick. Who puts a deadline off very often
         can go by this time: asking the clock costs more, and a tick more or less is no matter.
@@ -53,6 +56,7 @@ class Deadlines:
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self._looked = 0
+        self._after_reading: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to look."""
@@ -65,6 +69,9 @@ class Deadlines:
         """Look no longer."""
         if self._loop.running:
             self._loop.stop()
+        if self._after_reading is not None:
+            self._after_reading.cancel()
+            self._after_reading = None
 
     def watch(self, thing: Bound) -> None:
         """Have a thing looked at; needed when it was not, or its deadline is earlier now."""
@@ -92,6 +99,18 @@ class Deadlines:
     def _look(self) -> None:
         now = self._clock.seconds()
         self._on_tick(now)
+        if int(now / TICK_S) <= self._looked + 1:
+            self._look_through()
+        elif self._after_reading is None:
+            self._after_reading = self._clock.callLater(0, self._look_late)
+
+    def _look_late(self) -> None:
+        self._after_reading = None
+        self._look_through()
+
+    def _look_through(self) -> None:
+        """Look at all that is due by now."""
+        now = self._clock.seconds()
         latest = int(now / TICK_S)
         for tick in range(self._looked + 1, latest + 1):
             self._looked = tick

@@ -163,16 +163,16 @@ class Ring:
 
         :returns: :attr:`next` if there is none.
         """
-        number = max(start, self.first)
-        while number < self.next:
-            index, at = divmod(number - 1, self._shape.capacity)
-            piece = self._pieces.get(index)
-            if piece is not None:
-                end = self._count(piece)
-                found = bisect_right(piece.stamps, limit, min(at, end), end)
-                if found < end:
-                    return index * self._shape.capacity + found + 1
-            number = (index + 1) * self._shape.capacity + 1
+        index, at = divmod(max(start, self.first) - 1, self._shape.capacity)
+        if index not in self._pieces:
+            index, at = self._piece_after(index), 0
+        while index >= 0:
+            piece = self._pieces[index]
+            end = self._count(piece)
+            found = bisect_right(piece.stamps, limit, min(at, end), end)
+            if found < end:
+                return index * self._shape.capacity + found + 1
+            index, at = self._piece_after(index), 0
         return self.next
 
     def lower(self, limit: int) -> None:
@@ -285,6 +285,12 @@ class Ring:
             # Before any number is given away: the next start has to know.
             self._roll()
         self._shed()
+
+    def _piece_after(self, index: int) -> int:
+        """Give the index of the next piece, -1 if there is none: any number may be left out."""
+        if index + 1 in self._pieces:
+            return index + 1
+        return min((each for each in self._pieces if each > index), default=-1)
 
     def _count(self, piece: Piece) -> int:
         return self._at if piece is self._tail else piece.count

@@ -35,12 +35,19 @@ VERSION: Final = 1
 SUFFIX: Final = ".ring"
 STAMP_BYTES: Final = 8
 
+MAX_NUMBER: Final = 1 << 62
+"""No file that claims to hold, or to know of, entries with greater numbers is true."""
+
 _NAME: Final = re.compile(r"([0-9]{10,18})-[0-9]+\.ring")
 _LIVE: Final = struct.Struct("=16sqqq")
 """The part of the header that changes at times: boot, state, reach, lead."""
 
 _LIVE_AT: Final = HEADER.size - STAMP_BYTES - _LIVE.size
 _FIRST_AT: Final = HEADER.size - STAMP_BYTES
+
+_WITH_CARE: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How to open what may be anything. Without O_NONBLOCK, opening a FIFO would wait for its writer.
+"""
 
 _BOOT_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -63,6 +70,11 @@ class Shape:
 
     value_bytes: int
     capacity: int
+
+    @property
+    def max_index(self) -> int:
+        """The last piece that there can be."""
+        return MAX_NUMBER // self.capacity
 
     @property
     def entries_bytes(self) -> int:
@@ -191,6 +203,18 @@ class RingFiles:
         finally:
             os.close(descriptor)
 
+    def require_known(self, path: Path) -> None:
+        """See that no later version has written a file. It is not changed.
+
+        :raises NewerFormatError: one has.
+        :raises OSError: it cannot be read.
+        """
+        descriptor = os.open(path, os.O_RDONLY | _WITH_CARE)
+        try:
+            _require_known(path, os.pread(descriptor, HEADER.size, 0))
+        finally:
+            os.close(descriptor)
+
     def read(self, index: int, path: Path) -> Found:
         """Map a file that a start has found; its piece has no count yet.
 
@@ -198,9 +222,7 @@ class RingFiles:
         :raises UnreadableError: it is none of ours, or is damaged.
         :raises OSError: it cannot be used.
         """
-        # Without O_NONBLOCK, opening a FIFO would wait for its writer.
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, os.O_RDWR | _WITH_CARE)
         try:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
@@ -265,17 +287,30 @@ class RingFiles:
     def _understood(self, path: Path, head: bytes, index: int) -> tuple[bytes, State, int, int]:
         if len(head) < HEADER.size or not head.startswith(MAGIC):
             raise UnreadableError("it is no file of this program")
+        _require_known(path, head)
         _, version, *shape, boot, state, reach, lead, first = HEADER.unpack(head)
-        if version > VERSION:
-            raise NewerFormatError(
-                f"{path} has format {version}; this version of the program knows {VERSION} at most"
-            )
         if version != VERSION or shape != [self.shape.value_bytes, self.shape.capacity, index]:
             raise UnreadableError("its header is damaged")
         end = (reach + 1) * self.shape.capacity + 1
-        if not (0 <= state <= State.CLOSED and reach >= index and 0 <= first <= end and lead >= 0):
+        possible = (
+            0 <= state <= State.CLOSED
+            and index <= reach <= self.shape.max_index
+            and 0 <= first <= end
+            and lead >= 0
+        )
+        if not possible:
             raise UnreadableError("its header is damaged")
         return boot, State(state), reach, lead
+
+
+def _require_known(path: Path, head: bytes) -> None:
+    if len(head) < HEADER.size or not head.startswith(MAGIC):
+        return
+    version = HEADER.unpack(head)[1]
+    if version > VERSION:
+        raise NewerFormatError(
+            f"{path} has format {version}; this version of the program knows {VERSION} at most"
+        )
 
 
 def readable(piece: Piece, shape: Shape, *, thorough: bool) -> int:

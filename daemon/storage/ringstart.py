@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -47,7 +48,11 @@ def find(files: RingFiles) -> Start:
     found: list[Found] = []
     unreadable: list[tuple[int, Path, str]] = []
     try:
-        for index, path in files.paths():
+        paths = files.paths()
+        for _, path in paths:
+            with suppress(OSError):
+                files.require_known(path)
+        for index, path in paths:
             try:
                 found.append(files.read(index, path))
             except (UnreadableError, OSError) as error:
@@ -56,7 +61,8 @@ def find(files: RingFiles) -> Start:
         start.error = error
     for _, path, why in unreadable:
         start.troubles.append(Trouble(path.name, _put_aside(path, why)))
-    beyond = max([index + 1 for index, *_ in unreadable], default=0)
+    named = (index + 1 for index, *_ in unreadable if index <= files.shape.max_index)
+    beyond = max(named, default=0)
     start.spares = [each.piece for each in found if each.state is State.SPARE]
     _sort_out(files, start, [each for each in found if each.state is not State.SPARE], beyond)
     return start
@@ -104,10 +110,20 @@ def _keep(files: RingFiles, start: Start, each: Found, *, thorough: bool) -> Non
         return
     less, more = sorted((other, piece), key=_count)
     start.pieces[piece.index] = more
-    if less.path is not None:
+    if less.path is not None and _holds(more, less, files.shape.value_bytes):
+        # A crash has left it, between its copy and its removal.
+        with suppress(OSError):
+            less.path.unlink()
+    elif less.path is not None:
         why = _put_aside(less.path, "another file has these entries")
         start.troubles.append(Trouble(less.path.name, why))
     less.release()
+
+
+def _holds(one: Piece, other: Piece, value_bytes: int) -> bool:
+    """Whether all entries of another piece are in this one."""
+    count, size = other.count, other.count * value_bytes
+    return one.stamps[:count] == other.stamps[:count] and one.values[:size] == other.values[:size]
 
 
 def _put_aside(path: Path, why: str) -> str:

@@ -74,11 +74,15 @@ class Salvage:
         """Set aside what contradicts what came before it, and tell of gaps."""
         end = newest = 0
         before = ""
+        last: Stretch | None = None
         # Of two that begin with the same entry, the longer one comes first.
         for stretch in sorted(stretches, key=lambda each: (each.anchor, -len(each.values))):
             path, values = stretch.path, stretch.values
             if len(values):
                 believable = _believable(stretch, latest)
+                if last is not None and _holds(last, stretch):
+                    self._remove(path)
+                    continue
                 if stretch.anchor < end:
                     self._set_aside(path, f"{before} has the same entries")
                     continue
@@ -91,6 +95,7 @@ class Salvage:
                 end = stretch.anchor + len(values)
                 newest = int(values[believable - 1]) if believable else newest
                 before = path.name
+                last = stretch
             if stretch.torn:
                 why = f"{path} was torn: {len(values)} entries of it are readable"
                 self.troubles.append(Trouble(path.name, why))
@@ -122,6 +127,14 @@ class Salvage:
                 )
             )
 
+    def _remove(self, path: Path) -> None:
+        """Remove a file whose entries another one has: a crash between the two has left it."""
+        try:
+            path.unlink()
+        except OSError as error:
+            why = f"{path} has nothing that others do not have, and cannot be removed: {error}"
+            self.troubles.append(Trouble(path.name, why))
+
     def _set_aside(self, path: Path, why: str) -> None:
         try:
             done = f"it is now called {set_aside(path).name}"
@@ -133,3 +146,9 @@ class Salvage:
 def _believable(stretch: Stretch, latest: int) -> int:
     """Count the entries that are not greater than the latest that can be true."""
     return int(np.searchsorted(stretch.values, latest, side="right"))
+
+
+def _holds(one: Stretch, other: Stretch) -> bool:
+    """Whether all entries of another stretch are in this one, at the same places."""
+    start = other.anchor - one.anchor
+    return np.array_equal(one.values[start : start + len(other.values)], other.values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,3 +212,39 @@ def test_what_is_forgotten_is_not_looked_at_between_ticks():
     clock.advance(0.7)
     deadlines.look_at(things)
     assert [len(thing.told) for thing in things] == [0, 1]
+
+
+def test_what_arrived_while_nobody_looked_is_read_before_it_is_called_late():
+    """The reactor first runs what is due, then reads: a late tick must not judge before that."""
+    clock, deadlines, _ = started()
+    thing = bound(clock, deadlines, 2.0)
+
+    def read() -> None:
+        thing.deadline = clock.seconds() + 2.0
+
+    run_late(clock, 10.0, read)
+    assert thing.told == []
+    clock.advance(2.0 + TICK_S)
+    assert len(thing.told) == 1
+    deadlines.stop()
+
+
+def test_a_stop_before_a_late_look_is_a_stop():
+    clock, deadlines, _ = started()
+    thing = bound(clock, deadlines, 2.0)
+    run_late(clock, 10.0, deadlines.stop)
+    clock.advance(10.0)
+    assert thing.told == []
+    assert clock.getDelayedCalls() == []
+
+
+def run_late(clock: Clock, after_s: float, read: Callable[[], None]) -> None:
+    """Let a reactor be stopped for a time: it runs what is due, and only then reads."""
+    clock.rightNow += after_s
+    due: list[Any] = [call for call in clock.getDelayedCalls() if call.getTime() <= clock.seconds()]
+    for call in due:
+        clock.calls.remove(call)
+        call.called = 1
+        call.func(*call.args, **call.kw)
+    read()
+    clock.advance(0)

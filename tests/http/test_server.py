@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 from typing import Any
 
 import pytest
@@ -14,8 +15,48 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from daemon.http.head import Head
 from daemon.http.limits import Limits
-from daemon.http.server import DRAIN_S, FINISH_S, OVERFLOW, RECENT_S, REMEMBERED_HEADS
-from tests.http.clients import Client, Server, get, post
+from daemon.http.server import (
+    DRAIN_S,
+    FINISH_S,
+    OVERFLOW,
+    RECENT_S,
+    REMEMBERED_HEADS,
+    SPARE_DESCRIPTORS,
+)
+from tests.http.clients import Client, Server, Wire, get, post
+
+
+class DescriptorTests(SynchronousTestCase):
+    """Some descriptors are not for connections."""
+
+    def setUp(self) -> None:
+        self.server = Server()
+        self.most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def connect(self, descriptor: int) -> Client:
+        """Connect, and let the system give this descriptor, the lowest that is free."""
+        Wire.fileno = lambda _: descriptor  # type: ignore[attr-defined]  # the test's own class
+        try:
+            return self.server.connect()
+        finally:
+            del Wire.fileno  # type: ignore[attr-defined]
+
+    def test_a_connection_that_leaves_enough_is_served(self) -> None:
+        client = self.connect(self.most - 1 - SPARE_DESCRIPTORS)
+        client.send(get())
+        self.assertEqual(client.statuses, [200])
+
+    def test_one_that_leaves_few_hears_when_to_come_again(self) -> None:
+        client = self.connect(self.most - SPARE_DESCRIPTORS)
+        client.send(get())
+        (reply,) = client.replies()
+        self.assertEqual((reply.status, reply.get(b"retry-after")), (503, b"1"))
+        self.assertEqual(self.server.factory.turned_away, 1)
+
+    def test_one_that_leaves_hardly_any_is_closed_at_once(self) -> None:
+        client = self.connect(self.most - SPARE_DESCRIPTORS // 2)
+        self.assertTrue(client.aborted)
+        self.assertEqual(self.server.factory.connections, 0)
 
 
 class RoomTests(SynchronousTestCase):

@@ -398,6 +398,45 @@ def test_when_nothing_is_readable_numbers_go_on_behind_all_files(folder):
     assert once_more.next == again.next
 
 
+@pytest.mark.parametrize("index", [9_000_000_000, 10**15])
+def test_a_file_with_a_wild_name_keeps_nobody_from_starting_and_looking(folder, index):
+    ring, _ = ring_in(folder)
+    fill(ring, PIECE + 5)
+    (folder / f"{index:010}-1.ring").write_bytes(b"foreign")
+    again, troubles = ring_in(folder)
+    assert [trouble.part for trouble in troubles] == [f"{index:010}-1.ring"]
+    assert again.next == (index + 1) * PIECE + 1
+    assert again.first_above(1, PIECE + 4) == PIECE + 5
+    assert again.first_above(1, PIECE + 5) == again.next
+    assert again.append(1000, value(7)) == again.next - 1
+    assert again.first_above(1, PIECE + 5) == again.next - 1
+    assert again.close() is None
+
+
+@pytest.mark.parametrize("name", ["999999999999999999-1.ring", "100000000000000000-1.ring"])
+def test_a_name_beyond_all_numbers_is_no_reason_to_leave_numbers_out(folder, name):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    (folder / name).write_bytes(b"foreign")
+    again, troubles = ring_in(folder)
+    assert [trouble.part for trouble in troubles] == [name]
+    assert held(again) == [1, 2, 3, 4, 5]
+    assert again.append(6, value(6)) == 6
+
+
+@pytest.mark.parametrize("reach", [1 << 57, (1 << 63) - 1, -1])
+def test_a_header_that_knows_of_impossible_numbers_is_damaged(folder, reach):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    (path,) = folder.glob("0000000000-*")
+    with path.open("r+b") as file:
+        file.seek(64)  # behind magic, version, shape, index, boot and state
+        file.write(reach.to_bytes(8, sys.byteorder, signed=True))
+    again, troubles = ring_in(folder)
+    assert [trouble.part for trouble in troubles] == [path.name]
+    assert again.append(6, value(6)) == PIECE + 1
+
+
 def test_a_newer_format_is_left_alone(folder):
     ring, _ = ring_in(folder)
     fill(ring, 5)
@@ -411,11 +450,39 @@ def test_a_newer_format_is_left_alone(folder):
     assert path.read_bytes() == before
 
 
+def test_beside_a_newer_format_nothing_is_mended(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, PIECE + 5)
+    (torn,) = folder.glob("0000000000-*")
+    os.truncate(torn, HEADER_BYTES + 100)
+    (newer,) = folder.glob("0000000001-*")
+    with newer.open("r+b") as file:
+        file.seek(8)
+        file.write((2).to_bytes(8, sys.byteorder))
+    with pytest.raises(NewerFormatError, match="format 2"):
+        ring_in(folder)
+    assert torn.stat().st_size == HEADER_BYTES + 100
+
+
 def test_of_two_files_for_the_same_entries_the_fuller_one_counts(folder):
     ring, _ = ring_in(folder)
     fill(ring, 5)
     (path,) = folder.glob("0000000000-*")
     shutil.copy(path, folder / "0000000000-77.ring")
+    fill(ring, 5)
+    again, troubles = ring_in(folder)
+    assert held(again) == list(range(1, 11))
+    assert troubles == []
+    assert not (folder / "0000000000-77.ring").exists()
+
+
+def test_a_file_of_other_entries_for_the_same_numbers_is_moved_aside(folder):
+    ring, _ = ring_in(folder)
+    fill(ring, 5)
+    (path,) = folder.glob("0000000000-*")
+    content = bytearray(path.read_bytes())
+    content[4096 : 4096 + 8] = content[4096 + 8 : 4096 + 16]
+    (folder / "0000000000-77.ring").write_bytes(content)
     fill(ring, 5)
     again, troubles = ring_in(folder)
     assert held(again) == list(range(1, 11))

@@ -101,10 +101,33 @@ def test_a_file_missing_at_the_start_is_one_that_was_passed(folder):
     assert found.troubles == []
 
 
-def test_a_copy_of_a_file_is_moved_aside(folder):
+def test_a_copy_of_a_file_is_removed(folder):
+    """A crash leaves one that comes between the copy of a file and its removal."""
     shutil.copy(file(folder, 2), folder / "copy.column")
+    shutil.copy(file(folder, 2), folder / "shorter.column")
+    os.truncate(folder / "shorter.column", HEADER.size + 3 * 8)
+    before = set(folder.iterdir())
     found, values = reopened(folder)
     assert values == list(range(1, 29))
+    assert found.troubles == []
+    assert len(before - set(folder.iterdir())) == 2
+
+
+def test_a_copy_that_cannot_be_removed_is_told_and_counts_once(folder, monkeypatch):
+    shutil.copy(file(folder, 2), folder / "copy.column")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refusing(30))
+        found, values = reopened(folder)
+    assert values == list(range(1, 29))
+    assert "cannot be removed" in whys(found)
+
+
+def test_a_file_of_other_entries_in_the_same_place_is_moved_aside(folder):
+    content = bytearray(file(folder, 2).read_bytes())
+    content[HEADER.size + 8 : HEADER.size + 16] = content[HEADER.size : HEADER.size + 8]
+    (folder / "copy.column").write_bytes(content)
+    found, values = reopened(folder)
+    assert len(values) == 28
     assert "has the same entries" in whys(found)
     assert "it is now called" in whys(found)
 

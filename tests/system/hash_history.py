@@ -87,7 +87,7 @@ class Hasher:
         reply = client.ask("POST", "/hash", f"password={password}".encode(), content_type=FORM)
         if reply.status == 200:
             self.jobs.append(Job(int(reply.body), password, sent, time.monotonic()))
-        else:
+        elif (reply.status, reply.fields.get("connection")) != (503, "close"):  # else it stops
             self.wrong.append(f"{password}: {reply}")
 
     def _read(self, client: HTTPClient, jobs: Sequence[Job]) -> bool:

@@ -27,7 +27,17 @@ class NumberFeed:
         self._random = random.Random()  # noqa: S311
 
     def run(self, stopped: threading.Event) -> None:
-        """Send until someone says stop, or nobody takes any more."""
+        """Send until someone says stop, or nobody listens any more.
+
+        Who is disconnected, since the disk is full, connects again.
+        """
+        try:
+            while not stopped.wait(0.01):
+                self._send(stopped)
+        except ConnectionRefusedError:
+            return
+
+    def _send(self, stopped: threading.Event) -> None:
         client = Client(self._place.address)
         try:
             while not stopped.wait(self._random.uniform(0, 0.005)):

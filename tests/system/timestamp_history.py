@@ -16,10 +16,14 @@ class Recorder:
 
     :param place: where the daemons listen.
     :param seed: of the random choices.
+    :param failures: statuses of writes that the disk may not take; nobody may ever see them.
+    :ivar failed: how many had one of these.
     """
 
-    def __init__(self, place: Place, seed: int) -> None:
+    def __init__(self, place: Place, seed: int, failures: frozenset[int] = frozenset()) -> None:
         self.history: list[Operation] = []
+        self.failed = 0
+        self._failures = failures
         self._place = place
         self._random = random.Random(seed)  # noqa: S311
         self._seed = seed
@@ -86,6 +90,9 @@ class Recorder:
         invoked = time.monotonic()
         reply = self._ask(client, "PUT", text.encode(), **fields)
         returned = time.monotonic()
+        if reply is not None and reply.status in self._failures:
+            self.failed += 1
+            return
         assert reply is None or reply.status in {204, 412}, reply
         etag = reply.etag if reply is not None and reply.status == 204 else None
         self._know(etag)

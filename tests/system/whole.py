@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +21,21 @@ class Whole:
 
     :param source: where objects are looked up.
     :param settings: such as ``counter.window=2``.
+    :param environment: variables beside the test's own.
     :ivar daemon: the one that was started last.
     """
 
     daemon: WebDaemon
 
-    def __init__(self, start: Starter, source: ReservedPort, *settings: str) -> None:
+    def __init__(
+        self,
+        start: Starter,
+        source: ReservedPort,
+        *settings: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._start = start
+        self._environment = environment
         self._folder: Path = start.folder()
         self.places: dict[str, Place] = {name: tcp(start.port()) for name in SERVICES}
         self.database: Database = sqlite_database(start.folder() / "objects.sqlite")
@@ -49,6 +58,10 @@ class Whole:
         assert not isinstance(address, str)
         return address
 
+    def add(self, *settings: str) -> None:
+        """Let those that come next have more settings."""
+        self._settings += settings
+
     def live(self, *, wait: bool = True) -> WebDaemon:
         """Start the next one.
 
@@ -56,7 +69,9 @@ class Whole:
         """
         given = [word for setting in self._settings for word in ("--set", setting)]
         arguments = ["-n", "--pidfile=", "tsdaemon", *given]
-        self.daemon = WebDaemon(self._folder, arguments, self.address("admin"))
+        self.daemon = WebDaemon(
+            self._folder, arguments, self.address("admin"), environment=self._environment
+        )
         self._start.adopt(self.daemon)
         return self.daemon.wait_until_ready() if wait else self.daemon
 

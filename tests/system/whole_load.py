@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
@@ -23,6 +23,9 @@ from tests.timestamp.linearizability import NOTHING, Operation, Read, Write, vio
 CLIENTS: Final = 2
 """Of each service."""
 
+LOADED: Final = ("timestamp", "counter", "hash", "callback", "numbers")
+"""Who is kept busy."""
+
 ANSWERS: Final = 20
 """What each service gives in a round before the daemon may die."""
 
@@ -32,10 +35,14 @@ class MixedLoad:
 
     :param whole: the daemon.
     :param delay_s: its ``hash.delay``.
+    :param failures: statuses that a timestamp which is not stored may get.
     """
 
-    def __init__(self, whole: Whole, delay_s: float) -> None:
+    def __init__(
+        self, whole: Whole, delay_s: float, failures: frozenset[int] = frozenset()
+    ) -> None:
         self._whole = whole
+        self._failures = failures
         self._counted = [Counted(whole.places["counter"]) for _ in range(CLIENTS)]
         self._hashers = [
             Hasher(whole.places["hash"], f"client{number}", delay_s) for number in range(CLIENTS)
@@ -44,6 +51,8 @@ class MixedLoad:
         self._serials = itertools.count(1)
         self._seeds = itertools.count()
         self._feeds: list[NumberFeed] = []
+        self._recorders: list[Recorder] = []
+        self._runs: list[Future[object]] = []
         self._count = 0
         self._etag: str | None = NOTHING
         self._tags: list[str] = []
@@ -53,30 +62,60 @@ class MixedLoad:
     def running(self) -> Iterator[None]:
         """Ask all services without a pause, and let go on when each of them has answered."""
         whole, stopped = self._whole, threading.Event()
-        recorders = [Recorder(whole.places["timestamp"], next(self._seeds)) for _ in range(CLIENTS)]
+        self._recorders = [
+            Recorder(whole.places["timestamp"], next(self._seeds), self._failures)
+            for _ in range(CLIENTS)
+        ]
         self._feeds = [NumberFeed(whole.places["numbers"], whole.log) for _ in range(CLIENTS)]
-        before = self._answers(recorders)
-        runs: list[Callable[[threading.Event], object]] = []
-        for clients in (self._counted, self._hashers, self._feeds, recorders):
-            runs += [client.run for client in clients]
-        with ThreadPoolExecutor(len(runs)) as pool, ExitStack() as stack:
+        clients_of_all: list[Callable[[threading.Event], object]] = []
+        for clients in (self._counted, self._hashers, self._feeds, self._recorders):
+            clients_of_all += [client.run for client in clients]
+        with ThreadPoolExecutor(len(clients_of_all)) as pool, ExitStack() as stack:
             stack.callback(stopped.set)
-            under_way = [pool.submit(run, stopped) for run in runs]
+            self._runs = [pool.submit(run, stopped) for run in clients_of_all]
             for _ in range(CLIENTS):
                 sender = Sender(whole.address("callback"), self._serials, keep=True)
                 self._senders.append(stack.enter_context(sender))
-
-            def has_answered() -> bool:
-                assert whole.daemon.is_running, whole.daemon.stderr
-                now = self._answers(recorders)
-                return all(now[name] - before[name] >= ANSWERS for name in now)
-
-            eventually(has_answered)
+            self.advance()
             yield
             stopped.set()
-            for each in under_way:
-                each.result()
-        self._history = [operation for each in recorders for operation in each.history]
+            for run in self._runs:
+                run.result()
+        self._history = [operation for each in self._recorders for operation in each.history]
+
+    @property
+    def senders(self) -> list[Sender]:
+        """All that have posted callbacks so far."""
+        return self._senders
+
+    @property
+    def failed_writes(self) -> int:
+        """How many timestamps of this run the disk did not take."""
+        return sum(recorder.failed for recorder in self._recorders)
+
+    def answers(self) -> dict[str, int]:
+        """Tell how much each service has done; in ``timestamp`` also what it has refused."""
+        return {
+            "counter": sum(client.answered for client in self._counted),
+            "hash": sum(len(client.jobs) for client in self._hashers),
+            "timestamp": sum(len(each.history) + each.failed for each in self._recorders),
+            "callback": sum(len(sender.answered) for sender in self._senders),
+            "numbers": sum(feed.seen.count(b"\n") for feed in self._feeds),
+        }
+
+    def advance(self, names: Iterable[str] = LOADED, answers: int = ANSWERS) -> None:
+        """Wait until each of these services has given so many answers more."""
+        daemon, before = self._whole.daemon, self.answers()
+
+        def has_answered() -> bool:
+            assert daemon.is_running, daemon.stderr
+            for run in self._runs:
+                if run.done():
+                    run.result()
+            now = self.answers()
+            return all(now[name] - before[name] >= answers for name in names)
+
+        eventually(has_answered)
 
     def require_log(self) -> None:
         """See that the log of numbers holds what it held, and nothing that was not sent."""
@@ -88,14 +127,21 @@ class MixedLoad:
         sent = set().union(*(feed.sent for feed in self._feeds))
         assert set(numbers) <= set(map(str, sent))
 
-    def require_kept(self) -> None:
-        """See what the services have kept; the daemon has just been started, nobody else asks."""
+    def require_kept(self, *troubled: str) -> None:
+        """See what the services have kept; nobody else asks.
+
+        :param troubled: services that have something to say about themselves.
+        """
         troubles = self._whole.troubles()
-        assert not troubles, troubles
+        assert set(troubles) == set(troubled), troubles
+        self.require_kept_but_callbacks()
+        self._require_callbacks()
+
+    def require_kept_but_callbacks(self) -> None:
+        """See what the services other than callback have kept; nobody else asks."""
         self._require_count()
         self._require_timestamp()
         self._require_jobs()
-        self._require_callbacks()
 
     def require_jobs_to_be_ready(self) -> None:
         """Wait until all jobs are ready, and see that they are right."""
@@ -104,15 +150,6 @@ class MixedLoad:
             eventually(lambda: hasher.all_ready(client))  # noqa: B023
             assert not hasher.wrong, hasher.wrong[:3]
         client.close()
-
-    def _answers(self, recorders: list[Recorder]) -> dict[str, int]:
-        return {
-            "counter": sum(client.answered for client in self._counted),
-            "hash": sum(len(client.jobs) for client in self._hashers),
-            "timestamp": sum(len(recorder.history) for recorder in recorders),
-            "callback": sum(len(sender.answered) for sender in self._senders),
-            "numbers": sum(feed.seen.count(b"\n") for feed in self._feeds),
-        }
 
     def _require_count(self) -> None:
         """Not one request that was answered is missing, and none is too many."""
@@ -136,6 +173,7 @@ class MixedLoad:
         self._tags += [write.etag for write in writes if write.etag is not None]
         assert len(set(self._tags)) == len(self._tags)
         self._etag = etag
+        self._history = []
 
     def _require_jobs(self) -> None:
         """All jobs are there, right, not ready too early or too late; no id was given twice."""

@@ -30,9 +30,10 @@ from benchmarks.callback_tables import (
     through_table,
 )
 from benchmarks.http import choice_argument, numbers_argument, positive_argument
-from benchmarks.http_load import require_wrk
+from benchmarks.http_load import record_run, require_wrk
 from benchmarks.http_servers import Cores, divided_cores
 from benchmarks.load import BenchmarkError
+from benchmarks.record import record
 from benchmarks.report import heading, machine_facts
 from tests.postgres import running_server
 
@@ -119,6 +120,8 @@ def measure_accepts(options: argparse.Namespace, cores: Cores) -> None:
                         found = accepts(cores, folder, kind, posts, options.empty_seconds)
                     figures.setdefault(name, []).append(found)
                     print(f"- round {turn}, {name}: {accepts_line(found)}", flush=True)
+                    how = {"ids": ids, "id_range": id_range, "source": kind}
+                    record_run("accepts", found.run, **how, depth=found.depth)
     print(f"\n{accepts_table(figures)}")
 
 
@@ -132,6 +135,7 @@ def measure_through(options: argparse.Namespace, cores: Cores) -> None:
                 with fresh_folder() as folder:
                     found = through(cores, folder, fresh(), options.callbacks, MANY_IDS)
                 figures.setdefault(name, []).append(found)
+                record("through", database=name, rate=found.rate, cpu_us=found.cpu_us)
     print(through_table(figures))
 
 
@@ -143,6 +147,14 @@ def measure_delays(options: argparse.Namespace, cores: Cores) -> None:
         with fresh_folder() as folder:
             found = delayed(cores, folder, MANY_IDS, rate, options.delay_seconds)
         figures[f"{rate:g} callbacks/s"] = found
+        record(
+            "delays",
+            callbacks_rate=rate,
+            lookups_rate=found.lookups / found.seconds,
+            in_flight=found.in_flight,
+            share=found.share,
+            last_depth=found.depths[-1],
+        )
     print(delays_table(figures))
 
 
@@ -158,7 +170,19 @@ def measure_backlog(options: argparse.Namespace, cores: Cores) -> None:
             # A million different objects take minutes.
             until_empty = over or id_range == min(options.ranges)
             with fresh_folder() as folder:
-                figures[name] = worked(cores, folder, backlog, posts, until_empty=until_empty)
+                found = worked(cores, folder, backlog, posts, until_empty=until_empty)
+            figures[name] = found
+            record_run(
+                "backlog",
+                found.run,
+                callbacks=options.backlog,
+                id_range=id_range,
+                over=over,
+                first_s=found.first_s,
+                bare_s=found.bare_s,
+                gone_s=found.through_s,
+                peak_mib=found.peak_bytes / 1024**2,
+            )
     print(backlog_table(figures))
 
 
@@ -180,6 +204,8 @@ def measure_storing(options: argparse.Namespace, cores: Cores) -> None:  # noqa:
         if ended.code:
             raise
     print(stored_table(figures))
+    for name, found in figures.items():
+        record("stored", database=name, rate=found.rate, cpu_us=found.cpu_us)
 
 
 PARTS = {

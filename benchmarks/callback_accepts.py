@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.callback_servers import DOWN, running
-from benchmarks.http_load import FAILURES, TIMEOUT_SECONDS, Run, children_cpu_seconds, script_lines
+from benchmarks.http_load import (
+    FAILURES,
+    TIMEOUT_SECONDS,
+    Run,
+    children_cpu_seconds,
+    found_by_wrk,
+    script_lines,
+)
 from benchmarks.http_servers import HOST, Cores, require, resident_bytes
 from benchmarks.load import ServerProcess
 
@@ -60,16 +67,7 @@ def run_wrk(daemon: ServerProcess, posts: Posts) -> Run:
     found = script_lines(ended.stdout)
     failed = {name: found[name] for name in FAILURES if found[name]}
     require(daemon, not failed and found["requests"] > 0, f"requests failed: {failed}")
-    return Run(
-        requests=found["requests"],
-        seconds=found["microseconds"] / 1e6,
-        p50_s=found["p50_us"] / 1e6,
-        p99_s=found["p99_us"] / 1e6,
-        max_s=found["max_us"] / 1e6,
-        cpu_s=cpu_s,
-        client_cpu_s=client_cpu_s,
-        resident=resident_bytes(daemon),
-    )
+    return found_by_wrk(found, cpu_s, client_cpu_s, resident_bytes(daemon))
 
 
 def accepts(cores: Cores, folder: Path, kind: str, posts: Posts, empty_seconds: float) -> Accepts:

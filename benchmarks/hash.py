@@ -16,8 +16,8 @@ from pathlib import Path
 from benchmarks.hash_burst import Burst, burst_table
 from benchmarks.hash_exactness import LATE_JOBS, exactness_table, measure_exactness
 from benchmarks.hash_jobs import GET, POST, add_one
-from benchmarks.http import numbers_argument, positive_argument
-from benchmarks.http_load import SAME, Load, Run, require_wrk, run_wrk
+from benchmarks.http import choice_argument, numbers_argument, positive_argument
+from benchmarks.http_load import SAME, Load, Run, record_run, require_wrk, run_wrk
 from benchmarks.http_scenarios import run_in_turns
 from benchmarks.http_servers import (
     GO,
@@ -31,9 +31,11 @@ from benchmarks.http_servers import (
 )
 from benchmarks.http_tables import run_line, run_table
 from benchmarks.load import BenchmarkError
+from benchmarks.record import curve_ms, record, record_missing
 from benchmarks.report import heading, machine_facts
 
 DELAY_SECONDS = 5.0
+SERVERS = (OURS, GO_ONE, GO)
 THROUGHPUT_METHOD = """\
 wrk asks over keep-alive connections, each waiting for its reply before it asks again.
 Servers take turns, each in a fresh process, warmed up by the same load.  POST sends a
@@ -78,6 +80,13 @@ def argument_parser() -> argparse.ArgumentParser:
     add("--seconds", type=positive_argument, default=5, help="of each run (%(default)s)")
     add("--connections", type=numbers_argument, default=[50], metavar="NUMBERS")
     add(
+        "--servers",
+        type=choice_argument(SERVERS),
+        default=list(SERVERS),
+        metavar="NAMES",
+        help=f"some of {','.join(SERVERS)} (all)",
+    )
+    add(
         "--burst",
         type=positive_argument,
         nargs="?",
@@ -94,7 +103,7 @@ def measure_throughput(options: argparse.Namespace, contenders: Contenders) -> N
     """Run and print the comparison with Go."""
     print(heading("Requests per second"))
     print(THROUGHPUT_METHOD)
-    names = [OURS, GO_ONE, GO] if contenders.go_binary else [OURS]
+    names = [name for name in options.servers if name == OURS or contenders.go_binary]
     for job in (POST, GET):
         for connections in options.connections:
             load = Load(connections, SAME, options.seconds)
@@ -102,6 +111,16 @@ def measure_throughput(options: argparse.Namespace, contenders: Contenders) -> N
             scenario = Throughput(contenders, job, load)
             figures = run_in_turns(names, scenario.run, options.repeat, run_line)
             print(f"\n{run_table(figures)}", flush=True)
+            for server, runs in figures.items():
+                for run in runs:
+                    record_run(
+                        "run",
+                        run,
+                        server=server,
+                        job=job.name,
+                        connections=connections,
+                        heads=SAME,
+                    )
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
@@ -111,16 +130,31 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     print(cores)
     special = options.burst or options.exactness
     binary = None if special else build_go(folder)
+    if binary is None and not special and set(options.servers) - {OURS}:
+        print("Go is not installed: its servers are left out.")
+        record_missing("Go, for the hash server")
     cores.keep_clients()
     contenders = Contenders(cores, binary)
     if options.burst:
         print(heading(f"A burst of {options.burst:,} jobs"))
         print(BURST_METHOD)
-        print(f"\n{burst_table(Burst(contenders, options.burst, options.keep).run(folder))}")
+        found = Burst(contenders, options.burst, options.keep).run(folder)
+        print(f"\n{burst_table(found)}")
+        record(
+            "burst",
+            jobs=found.jobs,
+            seconds=found.seconds,
+            bytes_each=found.bytes_each,
+            asked=len(found.latencies),
+            curve_ms=curve_ms(found.latencies),
+        )
     if options.exactness:
         print(heading(f"How exactly {LATE_JOBS} jobs become ready"))
         print(EXACTNESS_METHOD)
-        print(f"\n{exactness_table(measure_exactness(contenders, folder))}")
+        late = measure_exactness(contenders, folder)
+        print(f"\n{exactness_table(late)}")
+        for how, seconds in late.items():
+            record("late", how=how, jobs=len(seconds), curve_ms=curve_ms(seconds))
     if not special:
         measure_throughput(options, contenders)
 

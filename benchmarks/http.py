@@ -14,7 +14,8 @@ from pathlib import Path
 
 from benchmarks.http_crowds import SLOW_RUN_SECONDS, SLOW_WATCH_SECONDS, Idle, Slow
 from benchmarks.http_held import raise_descriptor_limit
-from benchmarks.http_load import HEADS, SAME, Load, require_wrk
+from benchmarks.http_load import HEADS, SAME, Load, record_run, require_wrk
+from benchmarks.http_records import record_idle, record_slow, record_window
 from benchmarks.http_scenarios import Throughput, run_in_turns
 from benchmarks.http_servers import (
     GO,
@@ -37,6 +38,7 @@ from benchmarks.http_tables import (
 )
 from benchmarks.http_window import Window, start_ups
 from benchmarks.load import BenchmarkError
+from benchmarks.record import record_missing
 from benchmarks.report import heading, machine_facts, spread
 
 BUSY_CONNECTIONS = 50
@@ -174,6 +176,10 @@ def measure_throughput(options: argparse.Namespace, contenders: Contenders) -> N
                 print(f"\n{name}, {connections:,} connections, {head} heads:\n")
                 figures = run_in_turns(options.servers, scenario.run, options.repeat, run_line)
                 print(f"\n{run_table(figures)}", flush=True)
+                how = {"job": name, "connections": connections, "heads": head}
+                for server, runs in figures.items():
+                    for run in runs:
+                        record_run("run", run, server=server, **how)
 
 
 def measure_idle(options: argparse.Namespace, contenders: Contenders) -> None:
@@ -185,6 +191,7 @@ def measure_idle(options: argparse.Namespace, contenders: Contenders) -> None:
     print(f"{IDLE_METHOD}\n")
     figures = run_in_turns(options.servers, scenario.run, options.repeat, idle_line)
     print(f"\n{idle_table(figures)}")
+    record_idle(figures, options.idle)
 
 
 def measure_slow(options: argparse.Namespace, contenders: Contenders) -> None:
@@ -196,6 +203,7 @@ def measure_slow(options: argparse.Namespace, contenders: Contenders) -> None:
     print(f"{SLOW_METHOD}\n")
     figures = run_in_turns(options.servers, scenario.run, options.repeat, slow_line)
     print(f"\n{slow_table(figures)}")
+    record_slow(figures, options.slow)
 
 
 def measure_window(options: argparse.Namespace, contenders: Contenders, folder: Path) -> None:
@@ -214,6 +222,7 @@ def measure_window(options: argparse.Namespace, contenders: Contenders, folder: 
     longer = spread([(one.seconds - other.seconds) * 1e3 for one, other in pairs])
     cpu = spread([(one.cpu_s - other.cpu_s) * 1e3 for one, other in pairs])
     print(f"\nWith the full one a start takes {longer} ms longer, {cpu} ms of CPU.")
+    record_window(found, full, empty)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
@@ -224,6 +233,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     binary = build_go(folder) if {GO, GO_ONE} & set(options.servers) else None
     if binary is None and {GO, GO_ONE} & set(options.servers):
         print("Go is not installed: its servers are left out.")
+        record_missing("Go, for the HTTP servers")
         options.servers = [name for name in options.servers if name not in {GO, GO_ONE}]
     cores.keep_clients()
     contenders = Contenders(cores, binary)

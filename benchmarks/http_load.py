@@ -8,9 +8,11 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.http_servers import HOST, Job, require, resident_bytes
 from benchmarks.load import BenchmarkError, ServerProcess
+from benchmarks.record import record
 
 SCRIPT = Path(__file__).resolve().parent / "http_requests.lua"
 SAME, DIFFERING = "same", "differing"
@@ -46,6 +48,7 @@ class Run:
 
     :ivar requests: how many were answered.
     :ivar p50_s: median time of an answer, seconds; likewise ``p99_s`` and ``max_s``.
+    :ivar curve_ms: percentiles of the times of answers by their names, milliseconds.
     :ivar cpu_s: CPU seconds of the server; ``client_cpu_s``: of the load generator.
     :ivar resident: resident bytes of the server at the end.
     """
@@ -55,6 +58,7 @@ class Run:
     p50_s: float
     p99_s: float
     max_s: float
+    curve_ms: dict[str, float]
     cpu_s: float
     client_cpu_s: float
     resident: int
@@ -113,15 +117,47 @@ def run_wrk(server: ServerProcess, job: Job, load: Load) -> Run:
     found = script_lines(ended.stdout)
     failed = {name: found[name] for name in FAILURES if found[name]}
     require(server, not failed and found["requests"] > 0, f"requests failed: {failed}")
+    return found_by_wrk(found, cpu_s, client_cpu_s, resident_bytes(server))
+
+
+def found_by_wrk(found: dict[str, int], cpu_s: float, client_cpu_s: float, resident: int) -> Run:
+    """Return the figures of a run from what the script printed."""
+    curve = {
+        name[1:-3].replace("_", "."): value / 1e3
+        for name, value in found.items()
+        if name.startswith("p") and name.endswith("_us")
+    }
+    curve["100"] = found["max_us"] / 1e3
     return Run(
         requests=found["requests"],
         seconds=found["microseconds"] / 1e6,
         p50_s=found["p50_us"] / 1e6,
         p99_s=found["p99_us"] / 1e6,
         max_s=found["max_us"] / 1e6,
+        curve_ms=dict(sorted(curve.items(), key=lambda each: float(each[0]))),
         cpu_s=cpu_s,
         client_cpu_s=client_cpu_s,
-        resident=resident_bytes(server),
+        resident=resident,
+    )
+
+
+def record_run(kind: str, run: Run, **how: Any) -> None:
+    """Note a run.
+
+    :param how: what was asked of whom.
+    """
+    record(
+        kind,
+        **how,
+        rate=run.rate,
+        p50_ms=run.p50_s * 1e3,
+        p99_ms=run.p99_s * 1e3,
+        max_ms=run.max_s * 1e3,
+        curve_ms=run.curve_ms,
+        cpu_us=run.cpu_us,
+        resident_mib=run.resident_mebibytes,
+        server_share=run.server_share,
+        client_share=run.client_share,
     )
 
 

@@ -46,6 +46,11 @@ function done(summary, latency, requests)
     timeouts = errors.timeout,
     bad_statuses = errors.status,
     p50_us = latency:percentile(50),
+    p75_us = latency:percentile(75),
+    p90_us = latency:percentile(90),
+    p95_us = latency:percentile(95),
+    p99_5_us = latency:percentile(99.5),
+    p99_9_us = latency:percentile(99.9),
     p99_us = latency:percentile(99),
     max_us = latency.max,
   }

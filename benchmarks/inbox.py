@@ -17,6 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
+from benchmarks.record import record_table
 from benchmarks.report import heading, machine_facts, percentile, simple_table
 from daemon.callback.inbox import Inbox
 from daemon.threads import OneThread
@@ -24,6 +25,8 @@ from daemon.threads import OneThread
 WAITERS = 50
 PAGE = 1_000
 PAGE_MENTIONS = 50_000
+ACCEPTS = ("Accepts", "per s", "p50 ms", "p99 ms", "max ms")
+FACTS = ("What", "figure")
 
 
 class Running:
@@ -93,9 +96,11 @@ async def measure(reactor: Any, seconds: float, backlog: int) -> None:
     facts: list[list[str]] = []
     with tempfile.TemporaryDirectory() as folder:
         await measure_backlog(reactor, folder, backlog, rows, facts)
-    print(simple_table(["Accepts", "per s", "p50 ms", "p99 ms", "max ms"], rows))
+    print(simple_table(ACCEPTS, rows))
+    record_table("The inbox alone: durable accepts, 50 waiting", ACCEPTS, rows)
     print(heading(f"A backlog of {backlog:,} callbacks of 10 ids"))
-    print(simple_table(["What", "figure"], facts))
+    print(simple_table(FACTS, facts))
+    record_table(f"The inbox alone: a backlog of {backlog:,} callbacks of 10 ids", FACTS, facts)
     print(f"\n{machine_facts()}")
 
 

@@ -25,6 +25,7 @@ from benchmarks.http_servers import Cores, divided_cores, require
 from benchmarks.isolation_loads import NAMES, Aggressor, aggressors, number_sets
 from benchmarks.isolation_probes import PROBES, Delays, Elsewhere, probing
 from benchmarks.load import PROC, BenchmarkError, ServerProcess
+from benchmarks.record import COMPLETE, curve_ms, record
 from benchmarks.report import heading, machine_facts, simple_table
 from benchmarks.whole_daemon import WholeDaemon
 
@@ -115,6 +116,22 @@ def delays_table(figures: Mapping[str, Outcome]) -> str:
     return simple_table(heads, rows)
 
 
+def record_outcome(name: str, outcome: Outcome) -> None:
+    """Note what the others felt."""
+    for one in outcome.delays:
+        record(
+            "delays",
+            saturated=name,
+            rate=outcome.rate,
+            others=outcome.others,
+            probe=one.probe.name,
+            probes=len(one.seconds),
+            bound_ms=one.probe.bound_s * 1e3,
+            within=one.is_within,
+            curve_ms=curve_ms(one.seconds),
+        )
+
+
 def argument_parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.isolation")
@@ -153,7 +170,9 @@ def run(options: argparse.Namespace, folder: Path) -> bool:
             # What was written before must not be what the disk is busy with.
             os.sync()
             figures[name] = measure(cores, Path(own), port, every[name], options.seconds)
+            record_outcome(name, figures[name])
     print(delays_table(figures))
+    record(COMPLETE)
     return all(one.is_within for outcome in figures.values() for one in outcome.delays)
 
 

@@ -171,6 +171,11 @@ class Elsewhere:
         self._process.start()
         sender.close()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has returned, or failed."""
+        return self._receiver.poll(0)
+
     def result(self) -> object:
         """Wait for what it returns.
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmarks.http_servers import HOST, REFERENCES, Cores, divided_cores, free_port
 from benchmarks.load import BenchmarkError, ServerProcess
+from benchmarks.record import record, record_missing
 from benchmarks.reference.immediate_source import BODY
 from benchmarks.report import heading, machine_facts, ratios, simple_table, spread
 
@@ -136,6 +137,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Run]]:
     print(cores)
     if go_binary is None:
         print("Go is not installed: its client is left out.")
+        record_missing("Go, for the client of lookups")
     print(heading(f"Lookups per second, {options.in_flight} in flight"))
     print(f"{METHOD}\n")
     cores.keep_clients()
@@ -148,6 +150,14 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[Run]]:
                     lookups = max(lookups // TREQ_SHARE, options.in_flight)
                 run = run_once(client, go_binary, source, lookups, options.in_flight)
                 figures[client].append(run)
+                record(
+                    "run",
+                    client=client,
+                    in_flight=options.in_flight,
+                    rate=run.rate,
+                    cpu_us=run.cpu_us,
+                    source_share=run.source_share,
+                )
                 print(
                     f"round {number + 1}, {TITLES[client]}: {run.rate:,.0f}/s, "
                     f"{run.cpu_us:.1f} us CPU, source {run.source_share:.0f} %",

@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.load import BenchmarkError
 from benchmarks.number_files import (
+    ascending,
     distinct_numbers,
     random_numbers,
     write_client_files,
+)
+from benchmarks.number_records import (
+    record_probe,
+    record_small_writes,
+    record_termination,
+    record_throughput,
 )
 from benchmarks.number_tables import (
     OURS,
@@ -32,6 +39,7 @@ from benchmarks.number_tables import (
     throughput_line,
     throughput_table,
 )
+from benchmarks.record import record_missing
 from benchmarks.report import heading, machine_facts
 from benchmarks.scenarios import (
     CLIENT_LIMIT,
@@ -43,6 +51,8 @@ from benchmarks.scenarios import (
 )
 
 REFERENCE = "reference"
+JAVA = "java"
+REFERENCES = Path(__file__).resolve().parent / "reference"
 TERMINATE_NUMBERS = 20_000
 ALL_PERCENT = 100
 THROUGHPUT_METHOD = """\
@@ -70,7 +80,7 @@ def server_argument(text: str) -> tuple[str, tuple[str, ...]]:
     """Return the name and the command in ``NAME=COMMAND``."""
     name, separator, command = text.partition("=")
     words = tuple(shlex.split(command))
-    if not (separator and name and words) or name in (OURS, REFERENCE):
+    if not (separator and name and words) or name in (OURS, REFERENCE, JAVA):
         raise argparse.ArgumentTypeError(f"not NAME=COMMAND: {text!r}")
     return name, words
 
@@ -134,6 +144,7 @@ def add_server_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=COMMAND",
         help="one more server; it starts in a temporary folder, so give full paths",
     )
+    add("--java", action="store_true", help="the Java reference as well, where a JDK is installed")
     add(
         "--foreign-keeps-zeros",
         action="store_true",
@@ -165,20 +176,41 @@ def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def chosen_servers(options: argparse.Namespace) -> list[Contender]:
-    """Return the servers in the order of their turns."""
+def chosen_servers(options: argparse.Namespace, folder: Path) -> list[Contender]:
+    """Return the servers in the order of their turns.
+
+    :param folder: where the Java reference is compiled to.
+    """
     servers = []
     if not options.without_ours:
         twistd = Path(sys.executable).parent / "twistd"
         words = (str(twistd), "-n", "--pidfile=", "tsdaemon", "--only", "numbers")
         servers.append(Contender(OURS, words))
     if not options.without_reference:
-        script = Path(__file__).resolve().parent / "reference" / "line_only.py"
+        script = REFERENCES / "line_only.py"
         servers.append(Contender(REFERENCE, (sys.executable, str(script))))
+    if options.java and (java := java_command(folder)):
+        servers.append(Contender(JAVA, java, exits_zero=False))
     for name, words in options.server:
         keeps_zeros: bool = options.foreign_keeps_zeros
         servers.append(Contender(name, words, keeps_zeros, exits_zero=False))
     return servers
+
+
+def java_command(folder: Path) -> tuple[str, ...]:
+    """Compile the Java reference and return what starts it; nothing where no JDK is installed."""
+    compiler, machine = shutil.which("javac"), shutil.which("java")
+    if compiler is None or machine is None:
+        print("No JDK is installed: the Java server is left out.")
+        record_missing("a JDK, for the Java server")
+        return ()
+    source = REFERENCES / "ThreadPerClient.java"
+    made = subprocess.run(
+        [compiler, "-d", str(folder), str(source)], check=False, capture_output=True, text=True
+    )
+    if made.returncode:
+        raise BenchmarkError(f"javac failed:\n{made.stderr}")
+    return (machine, "-Xmx1g", "-cp", str(folder), "ThreadPerClient")
 
 
 def measure_throughput(
@@ -187,7 +219,7 @@ def measure_throughput(
     """Run and print the main benchmark."""
     numbers = random_numbers(options.numbers, options.duplicates, options.seed)
     files = write_client_files(folder, numbers, options.clients)
-    expected = np.unique(numbers)
+    expected = ascending(numbers)
     scenario = Throughput(files, expected, options.probe, options.timeout)
     print(heading(f"{options.numbers:,} numbers, {options.clients} clients"))
     print(f"{len(expected):,} of them distinct.\n\n{THROUGHPUT_METHOD}\n")
@@ -197,6 +229,9 @@ def measure_throughput(
         print(f"\n{ratio_table(figures)}")
     if options.probe:
         print(f"\n{PROBE_METHOD}\n\n{probe_table(figures)}")
+        record_probe(figures)
+    else:
+        record_throughput(figures, options.duplicates, len(expected))
 
 
 def measure_small_writes(
@@ -214,6 +249,7 @@ def measure_small_writes(
         by_size[size] = run_in_turns(servers, scenario, options.repeat, small_writes_line)
         print()
     print(small_writes_table(by_size))
+    record_small_writes(by_size)
 
 
 def measure_termination(options: argparse.Namespace, servers: Sequence[Contender]) -> None:
@@ -224,12 +260,15 @@ def measure_termination(options: argparse.Namespace, servers: Sequence[Contender
     scenario = Termination(numbers, options.timeout)
     figures = run_in_turns(servers, scenario, options.terminate, termination_line)
     print(f"\n{termination_table(figures)}")
+    record_termination(figures)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
     """Run and print what the options ask for."""
-    servers = chosen_servers(options)
     print(machine_facts())
+    servers = chosen_servers(options, folder)
+    if not servers:
+        raise BenchmarkError("no server is left to measure")
     if options.writes:
         measure_small_writes(options, servers, folder)
     if options.terminate:
@@ -240,10 +279,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
-    parser = argument_parser()
-    options = parser.parse_args(arguments)
-    if not chosen_servers(options):
-        parser.error("no server is left to measure")
+    options = argument_parser().parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as temporary:
             folder = options.folder or Path(temporary)

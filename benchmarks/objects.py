@@ -25,11 +25,14 @@ from psycopg2.extras import execute_values
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
+from benchmarks.record import record_table
 from benchmarks.report import heading, machine_facts, simple_table
 from daemon.callback.objects import ObjectStore, Seen, parse_database, store_for
 from tests.postgres import running_server
 
 SIZES = (1_000, 5_000)
+UPSERTS = ("Database", "batch", "rows/s", "plain client", "ours / plain")
+SWEEPS = ("Database", "seconds")
 NOW_US = 1_700_000_000_000_000
 LATER_US = 4_000_000_000_000_000
 SWEPT = 1_000_000
@@ -144,9 +147,11 @@ async def measure(reactor: Any, seconds: float, ids: int, dsn: str | None) -> No
             await store.close()
     print(heading("Upserts of random ids"))
     print(f"Among {ids:,} ids, one batch after another.\n")
-    print(simple_table(["database", "batch", "rows/s", "plain client", "ratio"], rows))
+    print(simple_table(UPSERTS, rows))
+    record_table(f"Upserts of random ids among {ids:,}, one batch after another", UPSERTS, rows)
     print(heading(f"A sweep of {SWEPT:,} rows"))
-    print(simple_table(["database", "seconds"], sweeps))
+    print(simple_table(SWEEPS, sweeps))
+    record_table(f"A sweep of {SWEPT:,} rows", SWEEPS, sweeps)
 
 
 def main() -> None:

@@ -31,12 +31,15 @@ from benchmarks.isolation_loads import NumberSenders, by_wrk, callbacks, number_
 from benchmarks.isolation_probes import Elsewhere, request
 from benchmarks.load import PROC, BenchmarkError
 from benchmarks.profile_layers import Place, by_function, by_layer, places, weighed
+from benchmarks.record import record_table
 from benchmarks.report import heading, machine_facts, simple_table
 from benchmarks.whole_daemon import WholeDaemon
 
 SAMPLES_PER_SECOND = 200
 LEAD_SECONDS = 1
 FUNCTIONS = 8
+FUNCTION_HEADS = ("Function", "µs", "%")
+SHOWN_US = 0.05
 HASH_DELAY_SECONDS = 0.1
 MANY_IDS = 200
 CALLBACKS_AT_ONCE = 20
@@ -219,32 +222,36 @@ def wait_until_begun(daemon: WholeDaemon, metric: str) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def layers_table(figures: dict[str, Profile]) -> str:
+def layer_rows(figures: dict[str, Profile]) -> list[list[str]]:
     """Return what each layer takes of each unit, the dearest first."""
     columns = {name: by_layer(one.weights, one.main) for name, one in figures.items()}
-    sums: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for name, column in columns.items():
         for layer, cost in column.items():
-            sums[layer] = sums.get(layer, 0.0) + cost / figures[name].cpu_us
-    layers = sorted(sums, key=lambda layer: -sums[layer])
+            shares[layer] = shares.get(layer, 0.0) + cost / figures[name].cpu_us
     rows = [
         ["each second", *(f"{one.rate:,.0f}" for one in figures.values())],
         ["CPU", *(f"{one.cpu_us:.1f}" for one in figures.values())],
-        ["in the kernel", *(f"{one.system_us:.1f}" for one in figures.values())],
+        ["of that, in the kernel", *(f"{one.system_us:.1f}" for one in figures.values())],
     ]
-    for layer in layers:
+    for layer in sorted(shares, key=lambda layer: -shares[layer]):
         costs = [column.get(layer, 0.0) for column in columns.values()]
-        rows.append([layer, *(f"{cost:.1f}" if cost >= 0.05 else "" for cost in costs)])
-    return simple_table(["", *figures], rows)
+        rows.append([layer, *(f"{cost:.1f}" if cost >= SHOWN_US else "" for cost in costs)])
+    return rows
 
 
-def functions_table(one: Profile) -> str:
+def function_rows(one: Profile) -> list[list[str]]:
     """Return the functions that take most of one unit."""
-    rows = [
+    return [
         [function, f"{cost:.2f}", f"{cost / one.cpu_us * 100:.0f}"]
         for function, cost in islice(by_function(one.weights).items(), FUNCTIONS)
     ]
-    return simple_table(["Function", "CPU", "%"], rows)
+
+
+def publish(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, and note it."""
+    print(f"\n{title}:\n\n{simple_table(heads, rows)}", flush=True)
+    record_table(title, heads, rows)
 
 
 def argument_parser() -> argparse.ArgumentParser:
@@ -276,9 +283,9 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="benchmark-") as own:
             figures[name] = profile(cores, every[name], options.seconds, Path(own))
         print(f"- {name}: {every[name].unit}: {figures[name].rate:,.0f}/s", flush=True)
-    print(f"\n{layers_table(figures)}")
+    publish("Microseconds of CPU, by what they go into", ["", *figures], layer_rows(figures))
     for name, one in figures.items():
-        print(f"\n{every[name].unit}:\n\n{functions_table(one)}")
+        publish(f"{name}: {every[name].unit}", FUNCTION_HEADS, function_rows(one))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

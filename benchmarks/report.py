@@ -34,19 +34,21 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
     return ordered[max(int(rank), 1) - 1]
 
 
-def simple_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return an RST simple table; the first column left, the others right."""
+def simple_table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Return an RST simple table; the first columns, so many, left, the others right."""
     lines = [heads, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rule = "  ".join("=" * width for width in widths)
-    body = [_table_row(line, widths) for line in lines]
+    body = [_table_row(line, widths, left) for line in lines]
     return "\n".join([rule, body[0], rule, *body[1:], rule])
 
 
-def _table_row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first = cells[0].ljust(widths[0])
-    others = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-    return "  ".join([first, *others[1:]]).rstrip()
+def _table_row(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
+    padded = [
+        cell.ljust(width) if place < left else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(padded).rstrip()
 
 
 def heading(text: str) -> str:

@@ -17,6 +17,7 @@ from benchmarks.number_files import (
     LINE_BYTES,
     ClientFile,
     Integers,
+    ascending,
     distinct_of,
     log_complaints,
     logged_sizes,
@@ -164,7 +165,7 @@ class Termination:
             ended = time.perf_counter()
             for connection in connections:
                 connection.close()
-            require_log(server, contender, np.unique(self.numbers))
+            require_log(server, contender, ascending(self.numbers))
             require_status(server, contender, status)
         return Run(len(self.numbers), 1, ended - began)
 

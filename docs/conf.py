@@ -13,7 +13,7 @@ author = "the tsdaemon authors"
 copyright = author  # noqa: A001  # Sphinx's name
 version = release = __version__
 
-extensions = ["benchmark_bars", "tsdaemon_tables"]
+extensions = ["benchmark_bars", "benchmark_plots", "tsdaemon_tables"]
 exclude_patterns = ["_build", "examples"]
 nitpicky = True
 highlight_language = "none"

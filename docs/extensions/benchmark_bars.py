@@ -1,7 +1,7 @@
 """Draws a table of benchmarks as bars, below it: medians, with a line from minimum to maximum.
 
 Any table of the page ``results`` is drawn that has a contestant in each row and a speed ("…/s") in
-the second column, written as in ``33.9 (25.6 .. 35.3)``. So a plot cannot differ from its table.
+the second column, written as in ``33.9 (25.6..35.3)``. So a plot cannot differ from its table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LABEL: Final = 270
 RIGHT: Final = 90
 ROW: Final = 26
 
-_SPEED: Final = re.compile(r"([\d.,]+)(?: \(([\d.,]+) \.\. ([\d.,]+)\))?")
+_SPEED: Final = re.compile(r"([\d.,]+)(?: \(([\d,]+(?:\.\d+)?) ?\.\. ?([\d.,]+)\))?")
 
 
 class Bar(NamedTuple):

@@ -20,14 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from benchmarks import published
-from benchmarks.facts import facts, now
 from benchmarks.http import choice_argument
 from benchmarks.load import BenchmarkError, process_tree
-from benchmarks.plan import SECTIONS, Step
 from benchmarks.publish import publish
-from benchmarks.published import Results, Taken
-from benchmarks.record import COMPLETE, VARIABLE, read_records
+from benchmarks.publishing import published
+from benchmarks.publishing.facts import facts, now
+from benchmarks.publishing.plan import SECTIONS, Step
+from benchmarks.publishing.published import Results, Taken
+from benchmarks.publishing.record import COMPLETE, VARIABLE, read_records
 
 STEP_SECONDS: Final = 1200.0
 """None takes so long; one that hangs must not keep the others from their turn."""

@@ -33,7 +33,7 @@ from benchmarks.http import choice_argument, numbers_argument, positive_argument
 from benchmarks.http_load import record_run, require_wrk
 from benchmarks.http_servers import Cores, divided_cores
 from benchmarks.load import BenchmarkError
-from benchmarks.record import record
+from benchmarks.publishing.record import record
 from benchmarks.report import heading, machine_facts
 from tests.postgres import running_server
 

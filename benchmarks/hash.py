@@ -31,7 +31,7 @@ from benchmarks.http_servers import (
 )
 from benchmarks.http_tables import run_line, run_table
 from benchmarks.load import BenchmarkError
-from benchmarks.record import curve_ms, record, record_missing
+from benchmarks.publishing.record import curve_ms, record, record_missing
 from benchmarks.report import heading, machine_facts
 
 DELAY_SECONDS = 5.0

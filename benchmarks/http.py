@@ -38,7 +38,7 @@ from benchmarks.http_tables import (
 )
 from benchmarks.http_window import Window, start_ups
 from benchmarks.load import BenchmarkError
-from benchmarks.record import record_missing
+from benchmarks.publishing.record import record_missing
 from benchmarks.report import heading, machine_facts, spread
 
 BUSY_CONNECTIONS = 50

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.http_servers import HOST, Job, require, resident_bytes
 from benchmarks.load import BenchmarkError, ServerProcess
-from benchmarks.record import record
+from benchmarks.publishing.record import record
 
 SCRIPT = Path(__file__).resolve().parent / "http_requests.lua"
 SAME, DIFFERING = "same", "differing"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.http_crowds import IdleRun, SlowRun, mean_rate
 from benchmarks.http_window import FullWindow, StartUp
-from benchmarks.record import curve_ms, record
+from benchmarks.publishing.record import curve_ms, record
 
 
 def record_idle(figures: Mapping[str, Sequence[IdleRun]], connections: int) -> None:

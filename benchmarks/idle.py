@@ -26,7 +26,7 @@ from benchmarks.http_servers import (
     resident_bytes,
 )
 from benchmarks.load import BenchmarkError, ServerProcess
-from benchmarks.record import record, record_missing
+from benchmarks.publishing.record import record, record_missing
 from benchmarks.report import heading, machine_facts, simple_table, spread
 from benchmarks.whole_daemon import WholeDaemon
 

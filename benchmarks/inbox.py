@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
-from benchmarks.record import record_table
+from benchmarks.publishing.record import record_table
 from benchmarks.report import heading, machine_facts, percentile, simple_table
 from daemon.callback.inbox import Inbox
 from daemon.threads import OneThread

@@ -25,7 +25,7 @@ from benchmarks.http_servers import Cores, divided_cores, require
 from benchmarks.isolation_loads import NAMES, Aggressor, aggressors, number_sets
 from benchmarks.isolation_probes import PROBES, Delays, Elsewhere, probing
 from benchmarks.load import PROC, BenchmarkError, ServerProcess
-from benchmarks.record import COMPLETE, curve_ms, record
+from benchmarks.publishing.record import COMPLETE, curve_ms, record
 from benchmarks.report import heading, machine_facts, simple_table
 from benchmarks.whole_daemon import WholeDaemon
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.http_servers import HOST, REFERENCES, Cores, divided_cores, free_port
 from benchmarks.load import BenchmarkError, ServerProcess
-from benchmarks.record import record, record_missing
+from benchmarks.publishing.record import record, record_missing
 from benchmarks.reference.immediate_source import BODY
 from benchmarks.report import heading, machine_facts, ratios, simple_table, spread
 

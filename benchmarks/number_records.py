@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.clients import uniform_in_time
-from benchmarks.record import curve_ms, record
+from benchmarks.publishing.record import curve_ms, record
 from benchmarks.scenarios import Figures
 
 

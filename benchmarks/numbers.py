@@ -39,7 +39,7 @@ from benchmarks.number_tables import (
     throughput_line,
     throughput_table,
 )
-from benchmarks.record import record_missing
+from benchmarks.publishing.record import record_missing
 from benchmarks.report import heading, machine_facts
 from benchmarks.scenarios import (
     CLIENT_LIMIT,

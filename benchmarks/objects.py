@@ -25,7 +25,7 @@ from psycopg2.extras import execute_values
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
-from benchmarks.record import record_table
+from benchmarks.publishing.record import record_table
 from benchmarks.report import heading, machine_facts, simple_table
 from daemon.callback.objects import ObjectStore, Seen, parse_database, store_for
 from tests.postgres import running_server

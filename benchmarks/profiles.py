@@ -31,7 +31,7 @@ from benchmarks.isolation_loads import NumberSenders, by_wrk, callbacks, number_
 from benchmarks.isolation_probes import Elsewhere, request
 from benchmarks.load import PROC, BenchmarkError
 from benchmarks.profile_layers import Place, by_function, by_layer, places, weighed
-from benchmarks.record import record_table
+from benchmarks.publishing.record import record_table
 from benchmarks.report import heading, machine_facts, simple_table
 from benchmarks.whole_daemon import WholeDaemon
 

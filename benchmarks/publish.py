@@ -15,12 +15,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from benchmarks import published
-from benchmarks.contract import contract_table
 from benchmarks.load import BenchmarkError
-from benchmarks.plan import SECTIONS, SOAK, SOAK_TITLE
-from benchmarks.published import Results, Taken
-from benchmarks.sections import BLOCKS
+from benchmarks.publishing import published
+from benchmarks.publishing.contract import contract_table
+from benchmarks.publishing.plan import SECTIONS, SOAK, SOAK_TITLE
+from benchmarks.publishing.published import Results, Taken
+from benchmarks.publishing.sections import BLOCKS
 from benchmarks.soak_record import take_text
 
 CHECKOUT: Final = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ def publish(results: Results, folder: Path | None = None) -> None:
     if find_spec("matplotlib") is None:
         print("\nmatplotlib is not installed: the plots stay as they are. make bench installs it.")
     else:
-        from benchmarks.plots import draw_all
+        from benchmarks.publishing.plots import draw_all
 
         draw_all(results, root / "docs" / "images" / "bench")
     page = "\n".join(_page(results, remarks, root / "docs" / "images" / "bench"))

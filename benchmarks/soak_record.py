@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import published
-from benchmarks.facts import facts, now
 from benchmarks.load import BenchmarkError
-from benchmarks.plan import SOAK
-from benchmarks.published import Results, Taken
-from benchmarks.record import Record
+from benchmarks.publishing import published
+from benchmarks.publishing.facts import facts, now
+from benchmarks.publishing.plan import SOAK
+from benchmarks.publishing.published import Results, Taken
+from benchmarks.publishing.record import Record
 
 HEADS: Final = ("Minutes", "resident MiB", "descriptors", "lag p99 ms", "inbox depth")
 STEP: Final = f"{SOAK}/{SOAK}"

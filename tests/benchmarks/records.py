@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.idle import WHOLE
-from benchmarks.published import Results, Taken
-from benchmarks.record import Record
+from benchmarks.publishing.published import Results, Taken
+from benchmarks.publishing.record import Record
 
 FACTS = {"cores": "2", "processor": "a test's", "tsdaemon": "0.1.0", "CPython": "3.11"}
 EARLIER, LATER = "2026-11-25T10:00:00Z", "2026-11-26T10:00:00Z"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import plan
 from benchmarks.all import end, main
 from benchmarks.load import process_tree
-from benchmarks.plan import SECTIONS, Section, Step
-from benchmarks.published import load, save
+from benchmarks.publishing import plan
+from benchmarks.publishing.plan import SECTIONS, Section, Step
+from benchmarks.publishing.published import load, save
 from tests.benchmarks.records import EARLIER, good_results, taken
 
 GOOD = ("report",)
@@ -125,7 +125,7 @@ def test_a_benchmark_that_is_ended_takes_its_servers_along() -> None:
 
 
 def test_every_step_has_a_name_of_its_own_and_a_module() -> None:
-    folder = Path(plan.__file__).parent
+    folder = Path(plan.__file__).parents[1]
     for section in SECTIONS.values():
         names = [step.name for step in section.steps]
         assert len(names) == len(set(names))

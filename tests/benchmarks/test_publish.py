@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.publish import main, publish
-from benchmarks.published import Results, load, save
+from benchmarks.publishing.published import Results, load, save
 from tests.benchmarks.records import EARLIER, good_results, requests, taken
 
 SOAK_TEXT = """\

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from benchmarks.contract import Bound, bounds, contract_table
 from benchmarks.idle import WHOLE
-from benchmarks.published import Results
+from benchmarks.publishing.contract import Bound, bounds, contract_table
+from benchmarks.publishing.published import Results
 from tests.benchmarks.records import accepts, delays, good_results, requests, taken, throughput
 
 

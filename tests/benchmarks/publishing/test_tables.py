@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.sections import BLOCKS
-from benchmarks.tables import Against, Column, table
+from benchmarks.publishing.sections import BLOCKS
+from benchmarks.publishing.tables import Against, Column, table
 from tests.benchmarks.records import delays, good_results, requests, taken
 
 COLUMNS = (

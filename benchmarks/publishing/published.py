@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.load import BenchmarkError
-from benchmarks.plan import SECTIONS
-from benchmarks.record import COMPLETE, MISSING, Record
+from benchmarks.publishing.plan import SECTIONS
+from benchmarks.publishing.record import COMPLETE, MISSING, Record
 
 FORMAT: Final = 1
-FILE: Final = Path(__file__).resolve().with_name("results.json")
+FILE: Final = Path(__file__).resolve().parents[1] / "results.json"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.record import Record
+from benchmarks.publishing.record import Record
 from benchmarks.report import ratios, simple_table, spread
 
 TITLES: Mapping[str, str] = {

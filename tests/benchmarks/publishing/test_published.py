@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.load import BenchmarkError
-from benchmarks.published import Results, load, save
+from benchmarks.publishing.published import Results, load, save
 from tests.benchmarks.records import EARLIER, LATER, good_results, requests, taken
 
 

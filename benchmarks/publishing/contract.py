@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from benchmarks.idle import WHOLE
-from benchmarks.plan import SECTIONS
-from benchmarks.published import Results
-from benchmarks.record import Record
+from benchmarks.publishing.plan import SECTIONS
+from benchmarks.publishing.published import Results
+from benchmarks.publishing.record import Record
+from benchmarks.publishing.tables import figures
 from benchmarks.report import ratios, simple_table, spread
-from benchmarks.tables import figures
 
 REACHED, MISSED, NOT_MEASURED = "reached", "**missed**", "not measured"
 HEADS: Final = ("What", "must reach", "measured", "result", "see")

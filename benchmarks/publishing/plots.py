@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.contract import ACCEPTS_P99_MS
-from benchmarks.drawing import Curve, Panel, draw
-from benchmarks.published import Results
-from benchmarks.record import CURVE, Record
-from benchmarks.tables import figures, grouped, name_of
+from benchmarks.publishing.contract import ACCEPTS_P99_MS
+from benchmarks.publishing.drawing import Curve, Panel, draw
+from benchmarks.publishing.published import Results
+from benchmarks.publishing.record import CURVE, Record
+from benchmarks.publishing.tables import figures, grouped, name_of
 
 PERCENTS: Final = [f"{percent:g}" for percent in CURVE if 50 <= percent < 100]
 PLACES: Final = [f"p{percent}" for percent in PERCENTS]

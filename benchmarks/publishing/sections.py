@@ -6,12 +6,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from benchmarks.plan import SOAK
-from benchmarks.published import Results
-from benchmarks.record import TABLE, Record
+from benchmarks.publishing.plan import SOAK
+from benchmarks.publishing.published import Results
+from benchmarks.publishing.record import TABLE, Record
+from benchmarks.publishing.tables import Against, Column, figure, grouped, name_of, table
 from benchmarks.report import simple_table
 from benchmarks.soak_record import HEADS
-from benchmarks.tables import Against, Column, figure, grouped, name_of, table
 
 Blocks = Iterator[tuple[str, str]]
 """Sub-headings, each with what stands below it; one without text is left out."""

@@ -8,9 +8,9 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="matplotlib is not installed (make bench does that)")
 
-from benchmarks.drawing import OTHERS
-from benchmarks.plots import draw_all  # matplotlib is there
-from benchmarks.published import Results
+from benchmarks.publishing.drawing import OTHERS
+from benchmarks.publishing.plots import draw_all  # matplotlib is there
+from benchmarks.publishing.published import Results
 from tests.benchmarks.records import delays, good_results, requests, taken
 
 DRAWN = {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.record import (
+from benchmarks.publishing.record import (
     VARIABLE,
     curve_ms,
     read_records,

@@ -1,0 +1,1 @@
+"""What is logic in the benchmarks, and no measurement."""

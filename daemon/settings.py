@@ -29,7 +29,13 @@ NOT_SETTINGS = frozenset({"config", "only", "without"})
 
 
 class SettingsError(Exception):
-    """A setting is unknown or wrong; the text is one line that names it."""
+    """A setting is unknown or wrong; the text is one line that names it.
+
+    :param text: what stands in it of what was given may be anything: a name with line ends, too.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__("".join(map(_printable, text)))
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -241,6 +247,10 @@ def _checked(given: Given, classes: Mapping[str, type[msgspec.Struct]]) -> objec
             f" {', '.join(known)}"
         )
     value = given.value
+    if isinstance(value, str) and not _is_unicode(value):
+        raise SettingsError(
+            f"{given.name}: got {_shown(value)} from {given.source}, wanted text in UTF-8"
+        )
     if given.is_text:
         value = _read_text(str(value), field.type)
     try:
@@ -257,6 +267,19 @@ def _checked(given: Given, classes: Mapping[str, type[msgspec.Struct]]) -> objec
             f"{given.name}: got {_shown(converted)} from {given.source}, wanted text without NUL"
         )
     return converted
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether text can be written as UTF-8: not so where the system gave bytes that are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_text(text: str, type_: Any) -> object:

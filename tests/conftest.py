@@ -14,8 +14,8 @@ from tests.postgres import postgres, postgres_server
 __all__ = ["postgres", "postgres_server"]
 
 # No test depends on the speed of the machine.
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Coverage is what tests reach in their own process. The daemons that they start would take a

@@ -18,7 +18,7 @@ from daemon.health import Health
 from daemon.plugin import Host, ReloadError
 from daemon.state import StateFolder
 from daemon.tls import Certificate, CertificateError, is_tls
-from tests.system.certificates import write_self_signed
+from tests.certificates import write_self_signed
 
 # Twisted hands pyOpenSSL what that no longer likes.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +13,7 @@ from twisted.logger import capturedLogs
 from daemon.callback.inbox import InboxFullError, RefusedError
 from daemon.storage.slots import NewerFormatError
 from tests.callback.inboxes import Bench, after_a_kill, shown
+from tests.small_disk import remount, small_disk_in
 from tests.storage.columns import full_disk
 
 
@@ -30,18 +29,8 @@ def bench(path: Path) -> Bench:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tsdaemon-test", str(disk)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    try:
+    with small_disk_in(tmp_path, "512k") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def says(bench: Bench) -> str:
@@ -208,7 +197,7 @@ def test_a_disk_without_room_leaves_the_file_whole(small_disk, tmp_path):
     assert bench.numbers() == everything
     bench.settle(everything[:5])
     bench.pass_time(1)
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    remount(small_disk, "size=4m")
     bench.pass_time(1)
     assert bench.says is None
     assert bench.inbox.depth == len(everything) - 5
@@ -419,10 +408,10 @@ def test_a_file_that_may_not_be_written_stops_the_start(small_disk):
     bench = Bench(small_disk / "inbox.sqlite")
     bench.accept(1)
     bench.close()
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    remount(small_disk, "ro")
     with pytest.raises(OSError, match="Read-only"):
         Bench(small_disk / "inbox.sqlite")
-    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    remount(small_disk, "rw")
     assert Bench(small_disk / "inbox.sqlite").numbers() == [1]
 
 

@@ -21,8 +21,8 @@ from daemon.http.client import (
 )
 from daemon.http.client_treq import TreqClient
 from daemon.http.source_url import parse_source_url
+from tests.certificates import write_self_signed
 from tests.http.sources import Script, Source, answer, eventually, failure_of, says, silent
-from tests.system.certificates import write_self_signed
 
 pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 

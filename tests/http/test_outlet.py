@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -14,10 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import pytest_twisted
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -30,6 +25,7 @@ from daemon.http.connection import Connection
 from daemon.http.limits import Limits
 from daemon.http.outlet import BufferedOutlet, outlet
 from daemon.http.server import KleinFactory
+from tests.certificates import write_self_signed
 from tests.http.clients import get
 from tests.http.responses import read_responses
 
@@ -240,30 +236,7 @@ twisteds_own_warning = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:Depr
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a file with a key and a certificate for localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return path
+    return write_self_signed(tmp_path_factory.mktemp("tls") / "both.pem")
 
 
 def trusting(certificate: Path) -> Any:

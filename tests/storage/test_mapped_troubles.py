@@ -6,12 +6,12 @@ import errno
 import os
 import resource
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from daemon.storage.mapped import STORING, Column
+from tests.small_disk import small_disk_in
 from tests.storage.columns import (
     CAPACITY,
     FAR,
@@ -88,15 +88,7 @@ def test_closing_writes_what_was_in_memory_only(folder):
 
 def test_a_disk_without_room_is_no_deadly_signal(tmp_path):
     """A mapped page without room behind it would be one; only a real disk shows it."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tsdaemon-test", str(disk)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    try:
+    with small_disk_in(tmp_path, "256k") as disk:
         column = opened(disk / "column", 4096)
         step(column)
         ballast = disk / "ballast"
@@ -113,8 +105,6 @@ def test_a_disk_without_room_is_no_deadly_signal(tmp_path):
             pass
         column = opened(disk / "column", 4096)
         assert drained(column) == everything
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_files_that_someone_removes_are_written_again(folder):

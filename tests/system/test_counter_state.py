@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import struct
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.small_disk import fill, small_disk_in
 from tests.system.conftest import Starter
 from tests.system.counted import Counted
 from tests.system.http_clients import Place, WebDaemon, flags, serve, tcp
@@ -276,29 +276,8 @@ def test_files_removed_while_it_runs_are_written_anew(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tsdaemon-test", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all room there is; gives what to remove to have it back."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
-    return ballast
+    with small_disk_in(tmp_path, "24m") as disk:
+        yield disk
 
 
 def test_on_a_full_disk_it_goes_on_counting_and_keeps_all_when_there_is_room_again(

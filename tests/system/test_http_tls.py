@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.certificates import write_self_signed
+from tests.certificates import write_self_signed
 from tests.system.clients import TIMEOUT_S
 from tests.system.conftest import Starter
 from tests.system.http_clients import (

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 import resource
-import subprocess
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.small_disk import small_disk_in
 from tests.system.clients import fresh_numbers
 from tests.system.conftest import Starter
 from tests.system.running import RunningDaemon, eventually
@@ -78,16 +77,8 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ScarceDisk]
     if request.param == "file size limit":
         yield FileSizeLimit()
         return
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tsdaemon-test", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    yield SmallFileSystem(folder)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disk_in(tmp_path, "1m") as folder:
+        yield SmallFileSystem(folder)
 
 
 def log_is_whole(daemon: RunningDaemon) -> bool:

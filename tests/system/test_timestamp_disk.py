@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import random
 import resource
 import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 
+from tests.small_disk import fill, small_disk_in
 from tests.system.conftest import Starter
 from tests.system.http_clients import Place, WebDaemon, flags, serve, tcp
 from tests.system.running import eventually, run_tsdaemon
@@ -78,29 +77,8 @@ def test_a_disk_that_takes_nothing_refuses_writes_and_keeps_the_old_timestamp(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tsdaemon-test", str(folder)]
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder: Path) -> Path:
-    """Take all room there is; gives what to remove to have it back."""
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
-    return ballast
+    with small_disk_in(tmp_path, "1m") as disk:
+        yield disk
 
 
 def keep_one_slot(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.certificates import write_self_signed
+from tests.certificates import write_self_signed
 from tests.system.conftest import Starter
 from tests.system.http_clients import WebDaemon, serve, tcp
 from tests.system.running import eventually

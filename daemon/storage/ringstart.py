@@ -88,9 +88,15 @@ def _sort_out(files: RingFiles, start: Start, found: list[Found], beyond: int) -
             next(iter(start.pieces)) * capacity + 1,
             *(piece.oldest[0] for piece in start.pieces.values()),
         )
+        tail = start.pieces[index]
+        follows = index * capacity + tail.count + 1
+        if start.first > follows:
+            # Numbers up to it were given away, whatever has become of their entries. What is added
+            # now must not lie among those that this file takes for dropped.
+            beyond = max(beyond, index + 1)
         if beyond <= index:
-            start.tail = start.pieces[index]
-            start.next = index * capacity + start.tail.count + 1
+            start.tail = tail
+            start.next = follows
     if beyond and start.tail is None:
         start.next = beyond * capacity + 1
         start.first = start.first if start.pieces else start.next

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from daemon.storage.ring import SHED_AT_ONCE, STORING, Ring
-from daemon.storage.ringfiles import HEADER_BYTES, boot_id
+from daemon.storage.ringfiles import HEADER, HEADER_BYTES, boot_id
 from daemon.storage.ringstart import SKIPPED
 from daemon.storage.salvage import Trouble
 from daemon.storage.segments import NewerFormatError
@@ -237,8 +237,26 @@ def test_a_damaged_entry_before_the_oldest_one_leaves_the_ring_usable(folder):
         file.write(bytes(8))
     again, _ = ring_in(folder)
     assert held(again) == []
+    assert again.next > 10, "numbers would be given twice"
     fill(again, 1)
     assert held(again) == [again.next - 1]
+
+
+def test_entries_added_behind_a_damaged_oldest_number_are_there_at_the_next_start(folder):
+    """Bug: the start took the number for the last one given away, but left it in the file."""
+    ring, _ = ring_in(folder)
+    fill(ring, 10)
+    assert ring.close() is None
+    (path,) = folder.glob("0000000000-*")
+    with path.open("r+b") as file:
+        file.seek(HEADER.size - 8)
+        file.write((PIECE - 1).to_bytes(8, sys.byteorder))
+    again, _ = ring_in(folder)
+    fill(again, PIECE)
+    added = held(again)
+    assert len(added) == PIECE
+    assert again.close() is None
+    assert held(ring_in(folder)[0]) == added
 
 
 def test_the_longest_lead_is_kept_as_long_as_its_entries(folder):

@@ -110,8 +110,7 @@ def test_a_benchmark_that_is_ended_takes_its_servers_along() -> None:
     program = (
         "import subprocess, sys\n"
         "server = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-        "print('started', flush=True)\n"
-        "try:\n    server.wait()\nfinally:\n    server.kill(); server.wait()\n"
+        "try:\n    print('started', flush=True)\n    server.wait()\nfinally:\n    server.kill(); server.wait()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

@@ -102,9 +102,9 @@ class HTTPClient(Client):
         """Wait for the end of the connection; whether nothing more came before it."""
         return not self._received and not self.until_end()
 
-    def read_some(self) -> bytes:
+    def read_some(self, at_most: int = 65_536) -> bytes:
         """Read what has come; empty at the end."""
-        return self._socket.recv(65_536)
+        return self._socket.recv(at_most)
 
     def with_small_buffer(self) -> Self:
         """Have the system keep little of what comes, though more than a packet."""
@@ -120,7 +120,10 @@ class HTTPClient(Client):
         left = memoryview(piece * (64 * 1024 * 1024 // len(piece)))
         total_bytes = len(left)
         while select.select([], [self._socket], [], 0.5)[1]:
-            left = left[self._socket.send(left[:65_536]) :]
+            try:
+                left = left[self._socket.send(left[:65_536]) :]
+            except ConnectionError:
+                break  # the other side has lost patience already
             assert left, "all of it was taken"
         return (total_bytes - len(left)) // len(piece)
 

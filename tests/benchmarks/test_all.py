@@ -110,7 +110,8 @@ def test_a_benchmark_that_is_ended_takes_its_servers_along() -> None:
     program = (
         "import subprocess, sys\n"
         "server = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
-        "try:\n    print('started', flush=True)\n    server.wait()\nfinally:\n    server.kill(); server.wait()\n"
+        "try:\n    print('started', flush=True)\n    server.wait()\n"
+        "finally:\n    server.kill()\n    server.wait()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL

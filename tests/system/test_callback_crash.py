@@ -23,7 +23,7 @@ from tests.system.conftest import Starter
 from tests.system.http_clients import WebDaemon, tcp
 from tests.system.running import ReservedPort, eventually
 
-ROUNDS = 100 if os.environ.get("LONG_TESTS", "") not in {"", "0"} else 20
+ROUNDS = 100 if os.environ.get("LONG_TESTS", "") not in {"", "0"} else 10
 LIFE_S = 0.3
 """How long a daemon lives at most, from its first 204 on."""
 

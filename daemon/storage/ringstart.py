@@ -81,7 +81,9 @@ def _sort_out(files: RingFiles, start: Start, found: list[Found], beyond: int) -
         for each in found:
             _keep(files, start, each, thorough=not trusted or each.torn)
         index = last.piece.index
-        beyond = max(beyond, last.reach + 1 if last.reach > index else 0)
+        # Two files may be there for one stretch, and only one of them know of numbers behind it.
+        reach = max(each.reach for each in found)
+        beyond = max(beyond, reach + 1 if reach > index else 0)
         if last.torn or not trusted:
             beyond = max(beyond, index + SKIPPED)
         start.first = max(
@@ -117,8 +119,10 @@ def _keep(files: RingFiles, start: Start, each: Found, *, thorough: bool) -> Non
     less, more = sorted((other, piece), key=_count)
     start.pieces[piece.index] = more
     if less.path is not None and _holds(more, less, files.shape.value_bytes):
-        # A crash has left it, between its copy and its removal.
+        # A crash has left it, between its copy and its removal. It goes when the disk has the copy.
         with suppress(OSError):
+            if more.path is not None:
+                files.sync(more.path, more.inode)
             less.path.unlink()
     elif less.path is not None:
         why = _put_aside(less.path, "another file has these entries")
@@ -127,8 +131,10 @@ def _keep(files: RingFiles, start: Start, each: Found, *, thorough: bool) -> Non
 
 
 def _holds(one: Piece, other: Piece, value_bytes: int) -> bool:
-    """Whether all entries of another piece are in this one."""
+    """Whether all entries of another piece are in this one, none of them behind a damaged place."""
     count, size = other.count, other.count * value_bytes
+    if other.values[size:].tobytes().strip(b"\0"):
+        return False
     return one.stamps[:count] == other.stamps[:count] and one.values[:size] == other.values[:size]
 
 

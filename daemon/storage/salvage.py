@@ -16,6 +16,7 @@ from daemon.storage.segments import (
     UnreadableError,
     cut,
     read,
+    sync,
 )
 
 
@@ -75,13 +76,12 @@ class Salvage:
         end = newest = 0
         before = ""
         last: Stretch | None = None
-        # Of two that begin with the same entry, the longer one comes first.
-        for stretch in sorted(stretches, key=lambda each: (each.anchor, -len(each.values))):
+        for stretch in sorted(stretches, key=_best_first):
             path, values = stretch.path, stretch.values
             if len(values):
                 believable = _believable(stretch, latest)
-                if last is not None and _holds(last, stretch):
-                    self._remove(path)
+                if last is not None and not stretch.torn and _holds(last, stretch):
+                    self._remove(path, last.path)
                     continue
                 if stretch.anchor < end:
                     self._set_aside(path, f"{before} has the same entries")
@@ -127,9 +127,13 @@ class Salvage:
                 )
             )
 
-    def _remove(self, path: Path) -> None:
-        """Remove a file whose entries another one has: a crash between the two has left it."""
+    def _remove(self, path: Path, other: Path) -> None:
+        """Remove a file whose entries another one has: a crash between the two has left it.
+
+        The disk may have refused one of them: first it has to take the other.
+        """
         try:
+            sync(other)
             path.unlink()
         except OSError as error:
             why = f"{path} has nothing that others do not have, and cannot be removed: {error}"
@@ -146,6 +150,18 @@ class Salvage:
 def _believable(stretch: Stretch, latest: int) -> int:
     """Count the entries that are not greater than the latest that can be true."""
     return int(np.searchsorted(stretch.values, latest, side="right"))
+
+
+def _best_first(stretch: Stretch) -> tuple[int, int, int]:
+    """Order stretches; of those that begin with the same entry, the longest, then the newest.
+
+    The newest is the one that was written because the disk had refused the other.
+    """
+    try:
+        written_ns = stretch.path.stat().st_mtime_ns
+    except OSError:
+        written_ns = 0
+    return stretch.anchor, -len(stretch.values), -written_ns
 
 
 def _holds(one: Stretch, other: Stretch) -> bool:

@@ -225,9 +225,9 @@ class SegmentFiles:
         """
         self.check(segment)
         # mmap.flush would keep the interpreter lock, and so stop every other thread meanwhile.
-        _sync(segment.path)
+        sync(segment.path)
         if not segment.synced:
-            _sync(self.folder)
+            sync(self.folder)
 
     def _create(self) -> tuple[int, Path]:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -321,7 +321,11 @@ def _readable(values: NDArray[np.int64]) -> int:
     return len(good) if good.all() else int(good.argmin())
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until the disk holds a file, or a folder's list of files.
+
+    :raises OSError: the disk refused.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fdatasync(descriptor)

@@ -9,6 +9,7 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -240,6 +241,86 @@ def test_a_damaged_entry_before_the_oldest_one_leaves_the_ring_usable(folder):
     assert again.next > 10, "numbers would be given twice"
     fill(again, 1)
     assert held(again) == [again.next - 1]
+
+
+def copied_because_of(error: int, ring: Ring, refused: Path) -> None:
+    """Have the thread give up a file that the disk refuses, and write another instead."""
+    really = os.open
+
+    def refuse(path: Any, *words: Any, **options: Any) -> int:
+        if str(path) == str(refused):
+            raise OSError(error, os.strerror(error))
+        return really(path, *words, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert step(ring) is not None
+    step(ring)
+
+
+def two_files_of_one_stretch(folder: Path, serial: int) -> tuple[Path, Path]:
+    """Leave two behind, as a kill does that comes between a copy and the removal of the other.
+
+    :param serial: of the file that was refused.
+    :returns: the one that was refused, and its copy.
+    """
+    ring, _ = ring_in(folder)
+    fill(ring, 10)
+    (path,) = folder.glob("0000000000-*")
+    refused = path.rename(path.with_name(f"0000000000-{serial}.ring"))
+    ring, _ = ring_in(folder)
+    kept = refused.read_bytes()
+    fill(ring, 1)
+    copied_because_of(errno.EMFILE, ring, refused)
+    fill(ring, 1)
+    (copy,) = set(folder.glob("0000000000-*")) - {refused}
+    refused.write_bytes(kept)
+    return refused, copy
+
+
+def test_a_copy_with_more_entries_takes_the_place_of_the_file_that_was_refused(folder):
+    refused, copy = two_files_of_one_stretch(folder, 57)
+    ring, troubles = ring_in(folder)
+    assert held(ring) == list(range(1, 13))
+    assert troubles == []
+    assert not refused.exists()
+    assert copy.exists()
+
+
+def test_a_file_goes_only_when_the_disk_has_its_copy(folder, monkeypatch):
+    refused, copy = two_files_of_one_stretch(folder, 57)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", refusing(errno.EIO))
+        ring, _ = ring_in(folder)
+    assert held(ring) == list(range(1, 13))
+    assert refused.exists()
+    assert copy.exists()
+
+
+def test_what_lies_behind_a_damaged_place_is_moved_aside_and_not_removed(folder):
+    """Bug: a file without a readable entry was taken for a copy of any other."""
+    _, copy = two_files_of_one_stretch(folder, 57)
+    with copy.open("r+b") as file:
+        file.seek(HEADER_BYTES)
+        file.write(bytes(8))
+    ring, troubles = ring_in(folder, NEXT_BOOT)
+    assert held(ring) == list(range(1, 11))
+    assert any("another file has these entries" in trouble.why for trouble in troubles)
+
+
+@pytest.mark.parametrize("serial", [1, 57])
+def test_numbers_of_a_stretch_that_only_one_of_two_files_knows_of_come_once(folder, serial):
+    """Bug: it was looked for in the file whose name came last."""
+    refused, copy = two_files_of_one_stretch(folder, serial)
+    with copy.open("r+b") as file:
+        content = bytearray(file.read(HEADER.size))
+        fields = list(HEADER.unpack(content))
+        fields[7] = 1
+        file.seek(0)
+        file.write(HEADER.pack(*fields))
+    ring, _ = ring_in(folder)
+    assert ring.next > 2 * PIECE
+    assert not refused.exists()
 
 
 def test_entries_added_behind_a_damaged_oldest_number_are_there_at_the_next_start(folder):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from http import HTTPMethod, HTTPStatus
-from types import CoroutineType, MethodType
+from types import CodeType, CoroutineType, FunctionType, MethodType
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
@@ -27,6 +27,17 @@ ASTERISK: Final = b"*"
 _DOCTYPE: Final = b"<!DOCTYPE html>\n"
 _REST: Final = "__rest__"
 """The argument that only the rules of a branch have, in Klein."""
+
+
+def _executor() -> CodeType:
+    """Give the code of the wrapper that ``route`` puts around a handler."""
+    app = Klein()
+    app.route("/")(lambda _request: b"")
+    (wrapper,) = app.endpoints.values()
+    return cast("FunctionType", wrapper).__code__
+
+
+_EXECUTOR: Final = _executor()
 
 
 class Route(NamedTuple):
@@ -97,7 +108,7 @@ class Routes:
             request.setResponseCode(HTTPStatus.NO_CONTENT)
             request.setHeader(b"allow", _allow(options.allowed))
             return b""
-        except Exception:  # noqa: BLE001  # whatever a handler raises has a reply
+        except BaseException:  # noqa: BLE001  # whatever a handler raises has a reply, as in Klein
             return self._failed(Failure(), request)
 
     def _static_routes(self) -> dict[tuple[bytes, bytes], Route]:
@@ -125,12 +136,20 @@ class Routes:
         Those are the look-up of the endpoint, the wrapper that ``route`` has put around the
         handler, and the wrapper's decision on the instance: the same for each request.
 
+        Whoever has put something of his own in their place is asked: a class that overrides
+        ``execute_endpoint``, or another wrapper.
+
         :param is_branch: the wrapper has more to do, and stays.
         """
         app = self._app
-        handler = getattr(app.endpoints[endpoint], "__wrapped__", None)
-        if handler is None or is_branch:
+        executor: Any = app.endpoints[endpoint]
+        is_plain = (
+            type(app).execute_endpoint is Klein.execute_endpoint
+            and getattr(executor, "__code__", None) is _EXECUTOR
+        )
+        if is_branch or not is_plain:
             return partial(app.execute_endpoint, endpoint)
+        handler = executor.__wrapped__
         instance = app._instance  # noqa: SLF001  # no public way
         if instance is not None:
             return MethodType(handler, instance)

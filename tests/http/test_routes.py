@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import pytest
@@ -242,6 +244,43 @@ def test_an_application_is_bound_to_its_instance(front: Front):
         front.serve(fruit.app)
         bodies.append(front.ask("GET", "/").body)
     assert bodies == [b"pear", b"plum", b"no rotten"]
+
+
+def test_a_class_that_overrides_how_handlers_are_called_is_asked(front: Front):
+    class Guarded(Klein):
+        def execute_endpoint(self, endpoint: str, request: Any, *args: Any, **kwargs: Any) -> Any:
+            if request.getHeader(b"authorization") is None:
+                request.setResponseCode(401)
+                return b"who are you?"
+            return super().execute_endpoint(endpoint, request, *args, **kwargs)
+
+    app = Guarded()
+    app.route("/a")(lambda _request: b"secret")
+    front.serve(app)
+    assert front.ask("GET", "/a").status == 401
+    assert front.ask("GET", "/a", fields={"Authorization": "yes"}).body == b"secret"
+
+
+def test_what_was_put_around_a_handler_later_is_called(front: Front):
+    app = app_of(lambda _request: b"a", "/a")
+    for name, executor in list(app.endpoints.items()):
+
+        @wraps(executor)
+        def louder(*args: Any, executor: Any = executor, **kwargs: Any) -> bytes:
+            return bytes(executor(*args, **kwargs)).upper()
+
+        app.endpoints[name] = louder
+    front.serve(app)
+    assert front.ask("GET", "/a").body == b"A"
+
+
+@pytest.mark.parametrize("kind", [CancelledError, GeneratorExit])
+def test_whatever_a_handler_raises_has_a_reply(front: Front, kind: type[BaseException]):
+    def handler(_request: Any) -> bytes:
+        raise kind
+
+    front.serve(app_of(handler, "/a"))
+    assert front.ask("GET", "/a").status == 500
 
 
 def test_two_applications_know_nothing_of_each_other():

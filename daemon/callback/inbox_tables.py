@@ -117,6 +117,9 @@ class Work(NamedTuple):
     settled: Sequence[int]
 
 
+_COUNT: Final = "SELECT count(*) FROM callbacks"
+
+
 class Totals(NamedTuple):
     """What the tables hold.
 
@@ -141,7 +144,7 @@ def make_tables(connection: sqlite3.Connection) -> None:
 def totals(connection: sqlite3.Connection) -> Totals:
     """Look what there is; reads few rows, however many there are."""
     row: Any = connection.execute(
-        "SELECT (SELECT callbacks FROM totals),"
+        f"SELECT coalesce((SELECT callbacks FROM totals), ({_COUNT})),"  # noqa: S608  # a constant
         " coalesce((SELECT max(number) FROM callbacks), 0),"
         " coalesce((SELECT max(number) FROM rejected), 0)"
     ).fetchone()
@@ -171,7 +174,10 @@ def carry_out(connection: sqlite3.Connection, work: Work) -> int:
             "DELETE FROM callbacks WHERE number IN (SELECT value FROM json_each(?))",
             (json.dumps(work.settled),),
         ).rowcount
-    connection.execute("UPDATE totals SET callbacks = callbacks + ?", (change,))
+    updated = connection.execute("UPDATE totals SET callbacks = callbacks + ?", (change,))
+    if not updated.rowcount:
+        # The row was lost: damage that is mended sooner than the file is replaced.
+        connection.execute(f"INSERT INTO totals VALUES (1, ({_COUNT}))")  # noqa: S608  # likewise
     (callbacks,) = connection.execute("SELECT callbacks FROM totals").fetchone()
     connection.execute("COMMIT")
     return int(callbacks)

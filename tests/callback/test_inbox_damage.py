@@ -77,6 +77,19 @@ def test_a_callback_that_cannot_be_read_is_set_aside_and_the_others_are_given(pa
     assert [each.reason for each in rejected(again)] == [row.reason]
 
 
+def test_without_the_row_of_totals_callbacks_are_counted_and_taken(path):
+    """Bug, found by fuzzing: nothing was accepted any more."""
+    spoil(with_callbacks(path, 3), "DELETE FROM totals")
+    bench = Bench(path)
+    assert bench.inbox.depth == 3
+    bench.accept(7)
+    assert bench.numbers() == [1, 2, 3, 4]
+    assert bench.inbox.depth == 4
+    bench.settle([1, 2])
+    bench.close()
+    assert Bench(path).inbox.depth == 2
+
+
 def test_what_is_text_by_damage_and_no_text_either_stops_nothing(path):
     with_callbacks(path, 2)
     spoil(path, "UPDATE callbacks SET ids = CAST(x'ff80ff' AS TEXT) WHERE number = 1")

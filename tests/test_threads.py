@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import pytest
 import pytest_twisted
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
 
-from daemon.threads import in_thread_of_its_own
+from daemon.health import Health
+from daemon.threads import LOOK_S, LOOKS, OneThread, in_thread_of_its_own
 
 ENDS = """
 import threading
@@ -94,3 +99,122 @@ async def test_a_system_that_gives_no_thread_is_an_error(reactor, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(RuntimeError, match="can't start"):
         await outcome
+
+
+class Turns(Clock):
+    """A reactor whose time the test makes pass, and which takes what threads give it when told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._given: queue.Queue[Callable[[], object]] = queue.Queue()
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self._given.put(partial(function, *args))
+
+    def take(self) -> None:
+        """Take what a thread gives next."""
+        self._given.get(timeout=60)()
+
+
+class Disk:
+    """Does one thing after another in a thread, each when the test lets it."""
+
+    def __init__(self) -> None:
+        self.reactor = Turns()
+        self.health = Health("tea")
+        self.thread = OneThread(self.reactor, "kettle", self.health)
+        self.thread.start()
+        self._may_end = threading.Semaphore(0)
+
+    def begin(self) -> Deferred[bool]:
+        return self.thread(self._may_end.acquire)
+
+    def end(self) -> None:
+        self._may_end.release()
+        self.reactor.take()
+
+    def let_all_end(self) -> None:
+        self._may_end.release(100)
+
+    def pass_looks(self, count: int) -> None:
+        self.reactor.pump([LOOK_S] * count)
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    disk = Disk()
+    yield disk
+    disk.let_all_end()
+    disk.thread.stop()
+    assert disk.reactor.getDelayedCalls() == []
+
+
+def test_what_does_not_end_is_told_once_it_has_taken_too_long_until_it_ends(disk):
+    for _ in range(2):
+        outcome = disk.begin()
+        disk.pass_looks(LOOKS - 1)
+        assert disk.health.why is None
+        disk.pass_looks(1)
+        assert disk.health.why == "the disk has not answered for 5 s (kettle)"
+        disk.pass_looks(100)
+        assert disk.health.degraded
+        told: list[tuple[bool, bool]] = []
+        outcome.addCallback(lambda result: told.append((result, disk.health.degraded)))  # noqa: B023
+        disk.end()
+        assert told == [(True, False)]
+
+
+def test_a_queue_is_no_disk_that_hangs_as_long_as_it_moves(disk):
+    outcomes = [disk.begin() for _ in range(5)]
+    for _ in outcomes:
+        disk.pass_looks(LOOKS - 1)
+        assert disk.health.why is None
+        disk.end()
+    assert all(outcome.called for outcome in outcomes)
+
+
+def test_what_comes_next_may_hang_as_well(disk):
+    for _ in range(3):
+        disk.begin()
+    for _ in range(3):
+        disk.pass_looks(LOOKS + 1)
+        assert disk.health.degraded
+        disk.end()
+        assert not disk.health.degraded
+
+
+def test_time_in_which_the_process_stood_still_is_not_the_disk_s(disk):
+    disk.begin()
+    disk.reactor.advance(1_000)
+    disk.pass_looks(LOOKS - 2)
+    assert disk.health.why is None
+    disk.end()
+
+
+def test_who_no_longer_wants_the_result_does_not_make_the_disk_well(disk):
+    given_up: list[object] = []
+    outcome = disk.begin()
+    outcome.addErrback(lambda failure: given_up.append(failure.trap(CancelledError)))
+    outcome.cancel()
+    assert given_up == [CancelledError]
+    disk.pass_looks(LOOKS)
+    assert disk.health.degraded
+    disk.end()
+    assert not disk.health.degraded
+
+
+def test_nobody_looks_at_a_thread_that_has_nothing_to_do(disk):
+    disk.begin()
+    disk.end()
+    disk.pass_looks(1)
+    assert disk.reactor.getDelayedCalls() == []
+
+
+def test_what_is_raised_is_an_end_too(disk):
+    outcome = disk.thread(divmod, 1, 0)
+    disk.reactor.take()
+    failures: list[Any] = []
+    outcome.addErrback(failures.append)
+    assert failures[0].check(ZeroDivisionError)
+    disk.pass_looks(LOOKS + 1)
+    assert disk.health.why is None

@@ -20,6 +20,7 @@ from daemon.admin.process import cpu_seconds, resident_bytes
 from daemon.admin.status import status
 from daemon.admin.web import AdminAPI
 from daemon.http.problem import problem_json
+from daemon.http.turns import Slices
 from daemon.metrics import Metrics
 from daemon.plugin import Host, IDraining, IStaysLast
 from daemon.webservice import HTTPSettings, Listen, WebPort
@@ -60,7 +61,9 @@ class AdminServer(Service):
         self._observer = Observer(
             host.reactor, host.overview, self._lag, host.now, host.health.service
         )
-        self._api = AdminAPI(host.overview, self._observer.page, self._status, __version__)
+        self._api = AdminAPI(
+            host.overview, self._observer.page, self._status, __version__, Slices(host.reactor)
+        )
         self._port = WebPort(self._api.app, settings, host, problem_json, changes_something=False)
 
     def privilegedStartService(self) -> None:

@@ -18,6 +18,7 @@ from daemon.admin.markup import Markup
 from daemon.admin.view import Page
 from daemon.http.problem import problem_json
 from daemon.http.replies import Errors
+from daemon.http.turns import Slices
 from daemon.overview import Overview
 
 JSON: Final = b"application/json"
@@ -47,6 +48,7 @@ class AdminAPI:
     :param overview: the daemon.
     :param page: gives the page as it is now.
     :param tell_status: gives what ``/status`` tells.
+    :param slices: gives replies that take long the time to be made.
     """
 
     app = Klein()
@@ -57,10 +59,12 @@ class AdminAPI:
         page: Callable[[], Page],
         tell_status: Callable[[], dict[str, Any]],
         version: str,
+        slices: Slices,
     ) -> None:
         self._overview = overview
         self._page = page
         self._tell_status = tell_status
+        self._slices = slices
         self._errors = Errors(problem_json, {NoSuchDocumentError: HTTPStatus.NOT_FOUND})
         folder = files("daemon.admin") / "page"
         self._markup = Markup((folder / "page.html").read_text("utf-8"), version)
@@ -82,15 +86,17 @@ class AdminAPI:
         return _json(request, found)
 
     @app.route("/metrics", methods=["GET"])
-    def metrics(self, request: IRequest) -> bytes:
+    async def metrics(self, request: IRequest) -> bytes:
         """Give all metrics."""
+        await self._slices.turn()
         media_type, text = expose(self._overview.registry, request.getHeader(b"accept"))
         request.setHeader(b"vary", b"Accept")
         return _reply(request, media_type, text)
 
     @app.route("/status", methods=["GET"])
-    def status(self, request: IRequest) -> bytes:
+    async def status(self, request: IRequest) -> bytes:
         """Give all numbers."""
+        await self._slices.turn()
         return _json(request, self._tell_status())
 
     @app.route("/openapi/<name>.json", methods=["GET"])
@@ -103,14 +109,16 @@ class AdminAPI:
         return _reply(request, JSON, document)
 
     @app.route("/", methods=["GET"])
-    def page(self, request: IRequest) -> bytes:
+    async def page(self, request: IRequest) -> bytes:
         """Give the page for people."""
+        await self._slices.turn()
         request.setHeader(b"Content-Security-Policy", POLICY)
         return _reply(request, b"text/html; charset=utf-8", self._markup.fill(self._page()))
 
     @app.route("/page.json", methods=["GET"])
-    def live(self, request: IRequest) -> bytes:
+    async def live(self, request: IRequest) -> bytes:
         """Give what has changed on the page."""
+        await self._slices.turn()
         return _json(request, self._page())
 
     @app.route("/page.js", methods=["GET"])

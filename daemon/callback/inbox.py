@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -21,7 +21,7 @@ from daemon.callback.inbox_tables import (
     Rejected,
     RejectedPage,
 )
-from daemon.callback.unwritten import Unwritten, cut
+from daemon.callback.unwritten import Unwritten, cut, size_of
 from daemon.storage.commit import GroupCommit
 
 __all__ = [
@@ -54,7 +54,7 @@ _REWRITTEN_MENTIONS: Final = 500_000
 
 
 class InboxFullError(Exception):
-    """The disk refuses, and there are too many callbacks in memory already: this one is lost."""
+    """The disk refuses or hangs, and there are too many callbacks in memory: this one is lost."""
 
 
 class InboxClosedError(Exception):
@@ -143,7 +143,8 @@ class Inbox:
         :param received_us: microseconds since the epoch.
         :param ids: distinct, int64.
         :returns: fires when it is on disk; or, when the disk refuses, in memory. Fails with
-            :class:`InboxFullError` when there is no room in memory either, and with
+            :class:`InboxFullError` when there is no room in memory either, or none for more that
+            wait while the disk does not answer, and with
             :class:`InboxClosedError` after :meth:`close`. Cancelling it changes nothing.
         :raises OverflowError: an id is no int64.
         """
@@ -151,8 +152,13 @@ class Inbox:
             ids = array("q", ids)
         if self._is_closed:
             return fail(InboxClosedError("the inbox is closed"))
+        if self._commit.is_full:
+            self.refused += 1
+            waiting = self._commit.waiting
+            return fail(InboxFullError(f"the disk does not answer, and {waiting} callbacks wait"))
         self.last_number += 1
-        return self._commit.submit(Callback(self.last_number, received_us, ids))
+        callback = Callback(self.last_number, received_us, ids)
+        return self._commit.submit(callback, size_of(callback))
 
     def reject(self, received_us: int, reason: str, body: bytes) -> Deferred[None]:
         """Keep a body that was no callback, for someone to look at.
@@ -162,9 +168,12 @@ class Inbox:
         """
         if self._is_closed:
             return fail(InboxClosedError("the inbox is closed"))
+        if self._commit.is_full:
+            self.rejected_lost += 1
+            return succeed(None)
         self._last_rejected += 1
         kept = Rejected(self._last_rejected, received_us, reason, body[:BODY_BYTES])
-        return self._commit.submit(kept)
+        return self._commit.submit(kept, len(kept.body))
 
     def settle(self, numbers: Iterable[int]) -> None:
         """Let callbacks go that were worked on to the end.

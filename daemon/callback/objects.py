@@ -14,6 +14,7 @@ from daemon.callback.database import (
 )
 from daemon.callback.objects_sqlite import SQLiteObjects
 from daemon.callback.seen import DatabaseUnavailableError, ObjectStore, Seen, StoreError
+from daemon.health import Health
 
 __all__ = [
     "Database",
@@ -28,15 +29,22 @@ __all__ = [
 ]
 
 
-def store_for(database: Database, *, reactor: Any, folder: Callable[[], Path]) -> ObjectStore:
+def store_for(
+    database: Database,
+    *,
+    reactor: Any,
+    folder: Callable[[], Path],
+    health: Health | None = None,
+) -> ObjectStore:
     """Give the store for a database; nothing is opened yet.
 
     :param reactor: schedules, watches sockets, runs threads.
     :param folder: gives the state folder; asked for only by who keeps a file in it.
+    :param health: told when a disk that is waited for does not answer.
     """
     match database:
         case SQLiteDatabase():
-            return SQLiteObjects(database, reactor=reactor, folder=folder)
+            return SQLiteObjects(database, reactor=reactor, folder=folder, health=health)
         case PostgresDatabase():
             # Only those who use PostgreSQL need the libraries.
             from daemon.callback.objects_postgres import PostgresObjects

@@ -12,11 +12,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from daemon.callback import schema
+from daemon.callback.objects_reader import GET, ObjectsReader, Selects
 from daemon.callback.seen import DatabaseUnavailableError, Seen, StoreError, latest
 from daemon.storage.aside import set_aside
 
@@ -52,24 +53,20 @@ delete from objects where id in (
     limit :limit
 )
 """
-_GET: Final = "select id, last_seen from objects where id = ? and last_seen >= ?"
-_FIRST_PAGE: Final = "select id, last_seen from objects where last_seen >= ? order by id limit ?"
-_PAGE: Final = """
-select id, last_seen from objects where id > ? and last_seen >= ? order by id limit ?
-"""
 
 
 class _DamagedError(Exception):
     """The file holds nothing that can be used."""
 
 
-class ObjectsFile:
+class ObjectsFile(Selects):
     """Objects in a file, or in memory. One thread at a time may use it, :meth:`interrupt` aside.
 
     :param is_ours: the file lies where nobody else has business: whatever else is found there may
         be put aside.
     :ivar path: where it lies; None: memory. To be set before it is opened.
     :ivar troubles: what someone should look at, a line each: files that were put aside.
+    :ivar reader: reads the file in another thread, while this one may wait for the disk.
     """
 
     def __init__(self, path: Path | None = None, *, is_ours: bool = True) -> None:
@@ -77,6 +74,12 @@ class ObjectsFile:
         self._is_ours = is_ours
         self._connection: sqlite3.Connection | None = None
         self.troubles: list[str] = []
+        self.reader = ObjectsReader(self._usable)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the reader can read it now, as it seems from another thread."""
+        return self._usable() is not None
 
     def open(self) -> None:
         """Open the file, or make it, with mode 0600; does nothing when it is open.
@@ -98,20 +101,11 @@ class ObjectsFile:
         arguments = {"before": before_us, "beyond": beyond_us, "limit": limit}
         return self._run(lambda connection: connection.execute(_EXPIRE, arguments).rowcount)
 
-    def get(self, object_id: int, since_us: int) -> Seen | None:
-        """Give an object's row, if it was seen at that moment or later."""
-        rows = self._select(_GET, (object_id, since_us))
-        return rows[0] if rows else None
-
-    def page(self, after: int | None, limit: int, since_us: int) -> list[Seen]:
-        """Give rows in the order of their ids."""
-        if after is None:
-            return self._select(_FIRST_PAGE, (since_us, limit))
-        return self._select(_PAGE, (after, since_us, limit))
-
     def close(self) -> None:
         """Close the file."""
         connection, self._connection = self._connection, None
+        # The last to close removes the log: that may write.
+        self.reader.close()
         if connection is not None:
             # All is stored. A disk that fails now leaves the log for the next start.
             with suppress(sqlite3.Error):
@@ -119,15 +113,17 @@ class ObjectsFile:
 
     def interrupt(self) -> None:
         """Let the statement under way fail; from another thread."""
+        self.reader.interrupt()
         connection = self._connection
         if connection is not None:
             with suppress(sqlite3.ProgrammingError):  # closed just now
                 connection.interrupt()
 
-    def _select(self, statement: str, arguments: tuple[int, ...]) -> list[Seen]:
-        return self._run(
-            lambda connection: [Seen(*row) for row in connection.execute(statement, arguments)]
-        )
+    def _usable(self) -> Path | None:
+        return self.path if self._connection is not None else None
+
+    def _first(self, statement: str, arguments: tuple[int, ...]) -> Any:
+        return self._run(lambda connection: connection.execute(statement, arguments).fetchone())
 
     def _run(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Do something with an open file, and say what went wrong in our words."""
@@ -151,6 +147,7 @@ class ObjectsFile:
             connection = _connect(":memory:")
             _migrate(connection, 0)
             return connection
+        self.reader.close()
         try:
             return self._take_up(path)
         except _DamagedError as error:
@@ -207,7 +204,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("pragma journal_mode = wal")
     connection.execute("pragma synchronous = full")
     _migrate(connection, version)
-    connection.execute(_GET, (0, 0))
+    connection.execute(GET, (0, 0))
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -14,7 +14,9 @@ from twisted.python.failure import Failure
 
 from daemon.callback.database import SQLiteDatabase
 from daemon.callback.objects_file import ObjectsFile
+from daemon.callback.objects_reader import CannotReadError
 from daemon.callback.seen import DatabaseUnavailableError, Seen
+from daemon.health import Health
 from daemon.threads import OneThread
 
 FILE_NAME: Final = "objects.sqlite"
@@ -38,18 +40,25 @@ class SQLiteObjects:
     :param database: where it lies.
     :param reactor: schedules, and gets what the thread gives.
     :param folder: gives the state folder, for a database without a path.
+    :param health: told when the disk does not answer; None: nobody is.
     """
 
     log = Logger()
 
     def __init__(
-        self, database: SQLiteDatabase, *, reactor: Any, folder: Callable[[], Path]
+        self,
+        database: SQLiteDatabase,
+        *,
+        reactor: Any,
+        folder: Callable[[], Path],
+        health: Health | None = None,
     ) -> None:
         self._reactor = reactor
         self._folder = folder
         self._database = database
         self._file = ObjectsFile(is_ours=database.path is None)
-        self._thread = OneThread(reactor, "objects")
+        self._thread = OneThread(reactor, "objects", health)
+        self._reading = OneThread(reactor, "objects-reading", health)
         self._under_way: set[Deferred[Any]] = set()
         self._told = 0
         self._is_started = False
@@ -88,11 +97,13 @@ class SQLiteObjects:
 
     async def get(self, object_id: int, since_us: int) -> Seen | None:
         """Give an object's row; see the interface."""
-        return await self._in_thread(self._file.get, object_id, since_us)
+        seen: Seen | None = await self._read("get", object_id, since_us)
+        return seen
 
     async def page(self, after: int | None, limit: int, since_us: int) -> list[Seen]:
         """Give rows by id; see the interface."""
-        return await self._in_thread(self._file.page, after, limit, since_us)
+        rows: list[Seen] = await self._read("page", after, limit, since_us)
+        return rows
 
     async def close(self) -> None:
         """End the thread, or leave it behind when it hangs; see the interface."""
@@ -101,7 +112,8 @@ class SQLiteObjects:
         self._is_closed = True
         if not self._is_started:
             return
-        closed = self._thread(self._file.close)
+        closed: Deferred[Any] = self._reading(self._file.reader.close)
+        closed.addCallback(lambda _: self._thread(self._file.close))
         closed.addTimeout(2 * CLOSE_S, self._reactor)
         late = self._reactor.callLater(CLOSE_S, self._file.interrupt)
         closed.addCallbacks(self._ended, self._hangs)
@@ -110,21 +122,32 @@ class SQLiteObjects:
             late.cancel()
 
     def _ended(self, _: None) -> None:
+        self._reading.stop()
         self._thread.stop()
 
     def _hangs(self, _: Failure) -> None:
-        self.log.error("the disk does not answer: the thread of the objects is left behind")
+        self.log.error("the disk does not answer: the threads of the objects are left behind")
         for waiting in set(self._under_way):
             waiting.cancel()
 
+    async def _read(self, name: str, *args: Any) -> Any:
+        """Read beside the writer; or by it, where only it can say what is wrong."""
+        if self._file.is_shared:
+            with suppress(CannotReadError):
+                return await self._run(self._reading, getattr(self._file.reader, name), *args)
+        return await self._in_thread(getattr(self._file, name), *args)
+
     async def _in_thread(self, function: Callable[..., Result], *args: Any) -> Result:
+        return await self._run(self._thread, function, *args)
+
+    async def _run(self, thread: OneThread, function: Callable[..., Result], *args: Any) -> Result:
         if self._is_closed:
             raise DatabaseUnavailableError("SQLite: closed")
         try:
             self._start()
         except OSError as error:
             raise DatabaseUnavailableError(f"SQLite: {error.strerror}") from error
-        done = self._thread(function, *args)
+        done = thread(function, *args)
         done.addTimeout(LIMIT_S, self._reactor)
         self._under_way.add(done)
         try:
@@ -150,5 +173,6 @@ class SQLiteObjects:
             return
         if not self._database.in_memory:
             self._file.path = self._database.path or self._folder() / FILE_NAME
-        self._thread.start()
+        for thread in (self._thread, self._reading):
+            thread.start()
         self._is_started = True

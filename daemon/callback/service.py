@@ -24,6 +24,7 @@ from daemon.callback.web import CallbackAPI
 from daemon.http.client import client_for
 from daemon.http.problem import problem_json
 from daemon.http.source_url import parse_source_url
+from daemon.http.turns import Slices
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
 from daemon.storage.slots import NewerFormatError
@@ -127,12 +128,15 @@ class CallbackServer(Service):
     def __init__(self, settings: Settings, host: Host) -> None:
         self._host = host
         self._lifespan_us = round(settings.lifespan * _US)
-        self._thread = OneThread(host.reactor, "inbox")
+        self._thread = OneThread(host.reactor, "inbox", host.health)
         self._inbox = Inbox(
             host.state.path / INBOX_NAME, host.reactor, self._thread, on_trouble=self._tell_inbox
         )
         self._store = store_for(
-            parse_database(settings.database), reactor=host.reactor, folder=host.state.open
+            parse_database(settings.database),
+            reactor=host.reactor,
+            folder=host.state.open,
+            health=host.health,
         )
         self._lookups = Lookups(self._lifespan_us, settings.concurrency, random.random)
         self._storing = self._make_storing()
@@ -151,6 +155,7 @@ class CallbackServer(Service):
             tokens=host.tokens,
             max_ids=settings.max_ids,
             lifespan_us=self._lifespan_us,
+            slices=Slices(host.reactor),
         )
         self._port = WebPort(self._api.app, settings, host, problem_json, changes_something=True)
         self._looks = Periodic(host.reactor, self._look)

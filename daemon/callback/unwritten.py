@@ -33,7 +33,7 @@ class Unwritten:
 
     def add(self, callback: Callback) -> bool:
         """Keep a callback, of a greater number than all before; whether there was room for it."""
-        size_bytes = _size_bytes(callback)
+        size_bytes = size_of(callback)
         if size_bytes > self._free_bytes:
             return False
         self._free_bytes -= size_bytes
@@ -45,7 +45,7 @@ class Unwritten:
         callback = self._callbacks.pop(number, None)
         if callback is None:
             return False
-        self._free_bytes += _size_bytes(callback)
+        self._free_bytes += size_of(callback)
         return True
 
     def first(self, count: int, mentions: int) -> list[Callback]:
@@ -78,5 +78,6 @@ def cut(callbacks: list[Callback], limit: int, mentions: int) -> list[Callback]:
     return callbacks[:limit]
 
 
-def _size_bytes(callback: Callback) -> int:
+def size_of(callback: Callback) -> int:
+    """Give what a callback takes in memory, in bytes."""
     return OVERHEAD_BYTES + 8 * len(callback.ids)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
-import msgspec
 from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -22,12 +19,13 @@ from daemon.callback.inbox import (
     InboxClosedError,
     InboxFullError,
     RefusedError,
-    Rejected,
 )
-from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, Seen, StoreError
+from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, StoreError
+from daemon.callback.pages import object_pieces, page, rejected_pieces
 from daemon.clock import Now
 from daemon.http.problem import problem_json
 from daemon.http.replies import Errors
+from daemon.http.turns import Slices
 from daemon.metrics import Histogram
 from daemon.tokens import NotAuthorizedError, Tokens
 
@@ -35,12 +33,11 @@ JSON: Final = b"application/json"
 PAGE: Final = 100
 LARGEST_PAGE: Final = 1000
 REJECTED_BYTES: Final = 1_000_000
-"""How large the bodies on a page of rejected ones are together. In JSON they may be six times that,
-and nobody else is served while it is made."""
+"""How large the bodies on a page of rejected ones are together. In JSON they may be six times
+that."""
 
 _NO_CONTENT: Final = 204
 _US: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _LIMIT: Final = re.compile(rb"[1-9][0-9]{0,9}")
 
@@ -77,6 +74,7 @@ class CallbackAPI:
     :param tokens: who may send callbacks.
     :param max_ids: how many ids a callback may have.
     :param lifespan_us: objects that were seen before that are not shown.
+    :param slices: gives pages the time to be made; None: each is made in one go.
     :ivar accepted: callbacks that were answered 204, or would have been.
     :ivar rejected: bodies that were no callback.
     """
@@ -94,6 +92,7 @@ class CallbackAPI:
         tokens: Tokens,
         max_ids: int,
         lifespan_us: int,
+        slices: Slices | None = None,
     ) -> None:
         self._inbox = inbox
         self._store = store
@@ -103,6 +102,7 @@ class CallbackAPI:
         self._tokens = tokens
         self._max_ids = max_ids
         self._lifespan_us = lifespan_us
+        self._slices = slices
         self._errors = Errors(problem_json, _STATUSES)
         self.accepted = 0
         self.rejected = 0
@@ -117,7 +117,7 @@ class CallbackAPI:
             ids = parse_ids(body, self._max_ids)
         except NotACallbackError as error:
             return self._reject(received_us, error, body)
-        return _apart(self._inbox.accept(received_us, ids), self._take, request)
+        return _apart(self._inbox.accept(received_us, ids).addCallback(self._take), request)
 
     @app.route("/objects", methods=["GET"])
     async def objects(self, request: IRequest) -> bytes:
@@ -127,7 +127,7 @@ class CallbackAPI:
         rows = await self._store.page(after, limit + 1, self._since_us())
         shown = rows[:limit]
         more = f"/objects?limit={limit}&after={shown[-1].id}" if len(rows) > limit else None
-        return _json(request, {"objects": [_object(row) for row in shown], "next": more})
+        return await self._page(request, "objects", object_pieces(shown), more)
 
     @app.route("/objects/<object_id>", methods=["GET"])
     async def one_object(self, request: IRequest, object_id: str) -> bytes:
@@ -135,7 +135,7 @@ class CallbackAPI:
         row = await self._store.get(_int64(object_id, "an object's id"), self._since_us())
         if row is None:
             raise NoSuchObjectError(f"object {object_id} is not online, or not known")
-        return _json(request, _object(row))
+        return _json(request, b"".join(object_pieces([row])))
 
     @app.route("/callbacks/rejected", methods=["GET"])
     async def rejects(self, request: IRequest) -> bytes:
@@ -146,7 +146,7 @@ class CallbackAPI:
         more = None
         if has_more:
             more = f"/callbacks/rejected?limit={limit}&before={rows[-1].number}"
-        return _json(request, {"rejected": [_rejected(row) for row in rows], "next": more})
+        return await self._page(request, "rejected", rejected_pieces(rows), more)
 
     @app.handle_errors(Exception)
     def failed(self, request: IRequest, failure: Failure) -> bytes:
@@ -158,12 +158,17 @@ class CallbackAPI:
             request.setHeader(b"Retry-After", b"1")
         return self._errors.reply(request, failure)
 
-    def _take(self, callback: Callback, request: IRequest) -> bytes:
+    async def _page(
+        self, request: IRequest, name: str, pieces: Iterable[bytes], more: str | None
+    ) -> bytes:
+        if self._slices is not None:
+            pieces = await self._slices.collect(pieces)
+        return _json(request, page(name, pieces, more))
+
+    def _take(self, callback: Callback) -> None:
         self.accepted += 1
         self._accept_time.observe((self._now() - callback.received_us) / _US)
         self._arrived(callback)
-        request.setResponseCode(_NO_CONTENT)
-        return b""
 
     def _reject(self, received_us: int, error: NotACallbackError, body: bytes) -> Deferred[bytes]:
         """Keep what was sent, then say what is wrong with it."""
@@ -179,18 +184,24 @@ class CallbackAPI:
         return self._now() - self._lifespan_us
 
 
-def _apart(
-    accepted: Deferred[Callback], take: Callable[[Callback, IRequest], bytes], request: IRequest
-) -> Deferred[bytes]:
-    """Give a Deferred that may be cancelled: what becomes of a callback is not its sender's."""
-    reply: Deferred[bytes] = Deferred()
+def _apart(taken: Deferred[None], request: IRequest) -> Deferred[bytes]:
+    """Give a Deferred that may be cancelled: what becomes of a callback is not its sender's.
+
+    Once it is, nothing holds on to the request and its body: the callback may wait for long.
+    """
+    settled: Deferred[None] = Deferred()
 
     def settle(result: Any) -> None:
-        if not reply.called:  # cancelled: its sender is gone
-            reply.callback(result)
+        if not settled.called:  # cancelled: its sender is gone
+            settled.callback(result)
 
-    accepted.addCallback(take, request).addBoth(settle)
-    return reply
+    taken.addBoth(settle)
+    return settled.addCallback(_no_content, request)
+
+
+def _no_content(_: None, request: IRequest) -> bytes:
+    request.setResponseCode(_NO_CONTENT)
+    return b""
 
 
 def _limit(request: IRequest) -> int:
@@ -218,28 +229,6 @@ def _int64(text: str, what: str) -> int:
     return number
 
 
-def _json(request: IRequest, value: Any) -> bytes:
+def _json(request: IRequest, text: bytes) -> bytes:
     request.setHeader(b"content-type", JSON)
-    return msgspec.json.encode(value)
-
-
-def _object(row: Seen) -> dict[str, Any]:
-    return {"id": row.id, "last_seen": rfc3339(row.last_seen_us)}
-
-
-def _rejected(row: Rejected) -> dict[str, Any]:
-    shown: dict[str, Any] = {"received": rfc3339(row.received_us), "reason": row.reason}
-    try:
-        shown["body"] = row.body.decode()
-    except UnicodeDecodeError:
-        shown["body_base64"] = b64encode(row.body).decode()
-    return shown
-
-
-def rfc3339(time_us: int) -> str:
-    """Write a time as RFC 3339 wants it, in UTC.
-
-    :param time_us: microseconds since the epoch, within the years 1 to 9999.
-    """
-    time = _EPOCH + timedelta(microseconds=time_us)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return text

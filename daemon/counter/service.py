@@ -69,7 +69,7 @@ class CounterServer(Service):
         self._now = host.now
         self._window_us = round(settings.window * _US)
         self._sync_interval_s = settings.sync
-        self._thread = OneThread(host.reactor, "counter-sync")
+        self._thread = OneThread(host.reactor, "counter-sync", host.health)
         self._syncs = Periodic(host.reactor, self._sync)
         self._api = CounterAPI(self._add)
         self._port = WebPort(self._api.app, settings, host, plain_text, changes_something=False)

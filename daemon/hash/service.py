@@ -124,7 +124,7 @@ class HashServer(Service):
         self._waiters = Waiters(host.reactor)
         self._keys = Keys(settings.idempotency_keys, KEY_LIFETIME_S * _US)
         self._ring = Ring(None, DIGEST_BYTES)
-        self._thread = OneThread(host.reactor, "hash-sync")
+        self._thread = OneThread(host.reactor, "hash-sync", host.health)
         self._syncs = Periodic(host.reactor, self._sync)
         self._is_ending = False
         self.api = HashAPI(

@@ -13,10 +13,10 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from daemon.http.deadlines import NEVER
 from daemon.http.head import END, Head
 from daemon.http.limits import Refused
 from daemon.http.outlet import Outlet, outlet
+from daemon.http.patience import HALF_CLOSED_S, LINGER_S, Patience
 from daemon.http.reader import Awaiting, Received, RequestReader
 from daemon.http.reply import CONTINUE, compose, compose_ordinary
 from daemon.http.request import Request
@@ -30,30 +30,18 @@ FLUSH_BYTES: Final = 64 * 1024
 READ_AT_ONCE: Final = 16
 """So many pipelined requests are read ahead: in memory each takes many times what was sent."""
 
-LINGER_S: Final = 2.0
-"""How long a connection is read, and what comes thrown away, after a reply that ends it early.
-
-Closing it at once would make the client's system throw the reply away (RFC 9112 section 9.6).
-"""
-
-HALF_CLOSED_S: Final = 5.0
-"""How long a client that has closed its side waits for its reply; it may be gone for good."""
-
 
 @implementer(IHalfCloseableProtocol)
-class Connection(Protocol):
+class Connection(Patience, Protocol):
     """Answers the requests of one client, one after another.
 
     :param factory: the server.
-    :ivar deadline: when the client must have moved on; see :class:`daemon.http.deadlines.Bound`.
     """
 
     transport: Any
 
     def __init__(self, factory: KleinFactory) -> None:
-        self.server = factory
-        self.deadline = inf
-        self.tick = NEVER
+        super().__init__(factory)
         self._reader = RequestReader(factory.parse_head, factory.limits)
         self._queue: deque[Received | Refused] = deque()
         self._replies: list[bytes] = []
@@ -154,7 +142,7 @@ class Connection(Protocol):
         if self._current is None and not self._queue and not self._out.blocked:
             self._close()
         else:
-            self._must_move_within(HALF_CLOSED_S)
+            self.must_move_within(HALF_CLOSED_S)
 
     def writeConnectionLost(self) -> None:
         """Learn that our own half-close is done."""
@@ -187,8 +175,8 @@ class Connection(Protocol):
             return True
         if not self._closing and not self._half_closed:
             self._settle(None)
-        elif self.deadline < inf:
-            self._must_move_within(self.deadline - self.server.clock.seconds())
+        else:
+            self.shorten()
         return False
 
     def let_go(self) -> None:
@@ -199,6 +187,10 @@ class Connection(Protocol):
         """Answer more of what was asked, after others had their turn."""
         self._advance()
         self._settle(None)
+
+    def give_up(self) -> None:
+        """End the connection at once."""
+        self.transport.abortConnection()
 
     # --- requests and replies
 
@@ -342,7 +334,10 @@ class Connection(Protocol):
             if self._paused:
                 self._paused = False
                 self.transport.resumeProducing()
-            self._must_move_within(self.server.limits.idle_s if self._out.blocked else LINGER_S)
+            if self._out.blocked:
+                self.await_reading()
+            else:
+                self.must_move_within(LINGER_S)
         else:
             self._close()
 
@@ -354,17 +349,17 @@ class Connection(Protocol):
             self._paused = False
             self.transport.resumeProducing()
         self._out.close()
-        self._must_move_within(self.server.limits.idle_s)
+        self.await_reading()
 
     def _progressed(self) -> None:
         """Give a client more time that reads, though slowly; not while the server stops."""
         if not self.server.ending:
-            self._must_move_within(self.server.limits.idle_s)
+            self.await_reading()
 
     def _drained(self) -> None:
         """Go on: the client has read what waited for it."""
         if self._closing:
-            self._must_move_within(LINGER_S)
+            self.must_move_within(LINGER_S)
             return
         self._advance()
         self._settle(None)
@@ -391,29 +386,11 @@ class Connection(Protocol):
         if self._closing:
             return
         if self._out.blocked:
-            self._must_move_within(self.server.limits.idle_s)
+            self.await_reading()
         elif self._half_closed:
             if self._current is None and not self._queue:
                 self._close()
         elif self._current is not None or self._has_backlog:
             self.deadline = inf
-        elif self.server.ending:
-            self.deadline = self.server.request_deadline
-            self.server.deadlines.watch(self)
         else:
-            self._await_client(before)
-
-    def _await_client(self, before: Awaiting | None) -> None:
-        awaiting = self._reader.awaiting
-        if awaiting is Awaiting.REQUEST:
-            self.deadline = self.server.idle_deadline
-            self.server.deadlines.watch(self)
-        elif awaiting is Awaiting.BODY:
-            self._must_move_within(self.server.limits.body_s)
-        elif awaiting is not before:
-            self._must_move_within(self.server.limits.header_s)
-
-    def _must_move_within(self, seconds: float) -> None:
-        now_s = self.server.clock.seconds()
-        self.deadline = min(now_s + seconds, self.server.end_of_patience(now_s))
-        self.server.deadlines.watch(self)
+            self.await_sending(self._reader.awaiting, before)

@@ -99,29 +99,64 @@ class SocketOutlet:
 class BufferedOutlet:
     """Writes to any other transport, such as one for TLS, which says when it holds too much.
 
+    It would take any amount all the same, and not tell how much of it the client has read. So a
+    large reply is handed over in pieces.
+
     :param transport: the connection's.
+    :param on_progress: told when the client has read some of what had to wait.
     :param on_drained: told when there is room again after :attr:`blocked` was True.
-    :ivar blocked: the transport holds too much.
+    :ivar blocked: the transport holds too much; what is written now stays in memory.
     """
 
-    __slots__ = ("_closing", "_on_drained", "_transport", "blocked", "write")
+    __slots__ = (
+        "_closing",
+        "_half_close",
+        "_on_drained",
+        "_on_progress",
+        "_transport",
+        "_waiting",
+        "blocked",
+    )
 
-    def __init__(self, transport: Any, on_drained: Callable[[], None]) -> None:
+    def __init__(
+        self, transport: Any, on_progress: Callable[[], None], on_drained: Callable[[], None]
+    ) -> None:
         self._transport = transport
+        self._on_progress = on_progress
         self._on_drained = on_drained
+        # Empty as long as there is room.
+        self._waiting = bytearray()
+        self._half_close = False
         self._closing = False
         self.blocked = False
-        self.write: Callable[[bytes], None] = transport.write
         transport.registerProducer(self, True)
+
+    def write(self, data: bytes) -> None:
+        """Hand over, and keep what there is no room for."""
+        if not self.blocked and len(data) <= PIECE_BYTES:
+            self._transport.write(data)
+            return
+        self._waiting += data
+        self._write_on()
 
     def pauseProducing(self) -> None:
         """Learn that the transport holds too much."""
         self.blocked = True
 
     def resumeProducing(self) -> None:
-        """Learn that there is room again."""
-        if self.blocked:
-            self.blocked = False
+        """Learn that there is room again, and use it."""
+        if not self.blocked:
+            return
+        self.blocked = False
+        self._write_on()
+        if self._closing and not self._waiting:
+            self._end()
+            self._on_progress()
+        elif self.blocked:
+            self._on_progress()
+        else:
+            if self._half_close:
+                self._transport.loseWriteConnection()
             self._on_drained()
 
     def stopProducing(self) -> None:
@@ -132,15 +167,27 @@ class BufferedOutlet:
         transport = self._transport
         if not ITCPTransport.providedBy(transport) or ISSLTransport.providedBy(transport):
             return False
-        transport.loseWriteConnection()
+        self._half_close = True
+        if not self.blocked:
+            transport.loseWriteConnection()
         return True
 
     def close(self) -> None:
         """Close the connection, once all is sent; no transport does while it has a producer."""
         if not self._closing:
             self._closing = True
-            self._transport.unregisterProducer()
-            self._transport.loseConnection()
+            if not self._waiting:
+                self._end()
+
+    def _write_on(self) -> None:
+        while self._waiting and not self.blocked:
+            piece = bytes(self._waiting[:PIECE_BYTES])
+            del self._waiting[:PIECE_BYTES]
+            self._transport.write(piece)
+
+    def _end(self) -> None:
+        self._transport.unregisterProducer()
+        self._transport.loseConnection()
 
 
 Outlet = SocketOutlet | BufferedOutlet
@@ -160,4 +207,4 @@ def outlet(
         transport.setTcpNoDelay(True)
     if isinstance(transport, tcp.Connection) and not transport.TLS:
         return SocketOutlet(transport, on_progress, on_drained)
-    return BufferedOutlet(transport, on_drained)
+    return BufferedOutlet(transport, on_progress, on_drained)

@@ -85,8 +85,8 @@ class NumberServer(Service):
         self._tally = Tally()
         self._number_log = NumberLog(Path(settings.log))
         self._places: Places[NumberClient] = Places(settings.clients)
-        self._writer = OneThread(host.reactor, "numbers-writer")
-        self._syncer = OneThread(host.reactor, "numbers-sync")
+        self._writer = OneThread(host.reactor, "numbers-writer", host.health)
+        self._syncer = OneThread(host.reactor, "numbers-sync", host.health)
         self._recorder: Recorder[NumberClient] = Recorder(
             host.reactor,
             self._writer,

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+MEMORY_BYTES: Final = 64 * 1024 * 1024
+"""How much memory items may take that wait for a disk which does not answer."""
+
+WAITER_BYTES: Final = 1024
+"""What one takes whatever it is: whoever waits for it included, its connection not."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +54,7 @@ class _Gathering(Generic[Item, Result]):
     items: list[Item] = field(default_factory=list)
     waiters: list[Deferred[Result]] = field(default_factory=list)
     flushes: list[Deferred[None]] = field(default_factory=list)
+    size_bytes: int = 0
 
 
 class GroupCommit(Generic[Item, Result]):
@@ -60,6 +67,7 @@ class GroupCommit(Generic[Item, Result]):
     :param clock: schedules.
     :param in_thread: runs a function in a thread and gives its result as a Deferred.
     :param committer: does the work.
+    :param memory_bytes: how much memory items may take that are not settled; see :attr:`is_full`.
     """
 
     log = Logger()
@@ -69,10 +77,12 @@ class GroupCommit(Generic[Item, Result]):
         clock: IReactorTime,
         in_thread: Callable[..., Deferred[Any]],
         committer: Committer[Item, Any, Any, Result],
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._clock = clock
         self._in_thread = in_thread
         self._committer = committer
+        self._memory_bytes = memory_bytes
         self._gathering: _Gathering[Item, Result] = _Gathering()
         self._under_way: _Gathering[Item, Result] = _Gathering()
         self._idle = True
@@ -82,15 +92,25 @@ class GroupCommit(Generic[Item, Result]):
         """How many items were submitted and are not settled."""
         return len(self._gathering.items) + len(self._under_way.items)
 
-    def submit(self, item: Item) -> Deferred[Result]:
-        """Commit an item with the next batch.
+    @property
+    def is_full(self) -> bool:
+        """Whether what others send should be refused.
 
+        Connections are no bound: who went away waits no more, but what was sent does.
+        """
+        return self._gathering.size_bytes + self._under_way.size_bytes >= self._memory_bytes
+
+    def submit(self, item: Item, size_bytes: int = 0) -> Deferred[Result]:
+        """Commit an item with the next batch, full or not.
+
+        :param size_bytes: what it takes in memory beyond :data:`WAITER_BYTES`.
         :returns: its result, or the exception that the committer gave for it. Cancelling it
             changes nothing for the item; only nobody hears of its result.
         """
         gathering = self._gathering
         settled: Deferred[Result] = Deferred()
         gathering.items.append(item)
+        gathering.size_bytes += WAITER_BYTES + size_bytes
         gathering.waiters.append(settled)
         if self._idle:
             self._idle = False

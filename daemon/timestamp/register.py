@@ -13,6 +13,9 @@ from typing import Final, NamedTuple
 from daemon.http.conditions import UNCONDITIONAL, Conditions
 from daemon.timestamp.text import NotATimestampError, parse
 
+TAG_BYTES: Final = 120
+"""What an entity tag of a condition takes in memory beside its characters."""
+
 _REFUSED: Final = "the conditions of the request do not hold: nothing written"
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -69,6 +72,13 @@ class Write(NamedTuple):
 
     text: str
     conditions: Conditions = UNCONDITIONAL
+
+    @property
+    def size_bytes(self) -> int:
+        """What its conditions take in memory, about."""
+        fields = (self.conditions.if_match, self.conditions.if_none_match)
+        tags = [tag for each in fields if each for tag in (*each.strong, *each.weak)]
+        return sum(map(len, tags)) + TAG_BYTES * len(tags)
 
 
 class Batch(NamedTuple):

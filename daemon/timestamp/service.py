@@ -18,7 +18,7 @@ from daemon.plugin import Host, IDraining, StartError
 from daemon.storage.commit import GroupCommit
 from daemon.storage.slots import NewerFormatError, Slots
 from daemon.threads import OneThread
-from daemon.timestamp.register import Batch, Register, Stored, Write
+from daemon.timestamp.register import Batch, NotStoredError, Register, Stored, Write
 from daemon.timestamp.web import TimestampAPI
 from daemon.waiters import Waiters
 from daemon.webservice import HTTPSettings, Listen, WebPort
@@ -74,11 +74,11 @@ class TimestampServer(Service):
             secrets.token_hex(_BOOT_BYTES), keep=self._keep, on_change=self._waiters.wake
         )
         self.store = self.register.store
-        self._writer = OneThread(host.reactor, "timestamp-writer")
+        self._writer = OneThread(host.reactor, "timestamp-writer", host.health)
         self._commit: GroupCommit[Write, Stored] = GroupCommit(host.reactor, self._writer, self)
         self.api = TimestampAPI(
             self.register,
-            self._commit.submit if self._on_disk else self.register.write,
+            self._write if self._on_disk else self.register.write,
             self._waiters,
             host.reactor,
             tokens=host.tokens,
@@ -153,6 +153,16 @@ class TimestampServer(Service):
             "Time until the writes that share a commit were on disk.",
             plot="Commit" if self._on_disk else None,
         )
+
+    def _write(self, write: Write) -> Deferred[Stored]:
+        """Have a timestamp stored; unless too many wait for that already.
+
+        :raises NotStoredError: they do.
+        """
+        if self._commit.is_full:
+            waiting = self._commit.waiting
+            raise NotStoredError(f"the disk does not answer, and {waiting} timestamps wait for it")
+        return self._commit.submit(write, write.size_bytes)
 
     def _keep(self, value: bytes) -> None:
         """Store a value; in the writer's thread."""

@@ -11,6 +11,7 @@ from daemon.admin.observer import Observer
 from daemon.admin.status import status
 from daemon.admin.web import AdminAPI
 from daemon.health import Health, Phase
+from daemon.http.turns import Slices
 from daemon.metrics import Histogram, Metrics
 from daemon.overview import Member, Overview
 
@@ -70,4 +71,5 @@ class House:
                 },
             ),
             "1.2.3",
+            Slices(self.clock),
         )

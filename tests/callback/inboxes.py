@@ -24,13 +24,14 @@ def at_once(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
 class Bench:
     """An inbox and what it says.
 
+    :param in_thread: does the work of its thread.
     :ivar says: what is wrong with it, at present.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, in_thread: Callable[..., Deferred[Any]] = at_once) -> None:
         self.clock = Clock()
         self.said: list[str | None] = []
-        self.inbox = Inbox(path, self.clock, at_once, on_trouble=self.said.append)
+        self.inbox = Inbox(path, self.clock, in_thread, on_trouble=self.said.append)
         self.troubles = self.inbox.open()
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import capturedLogs
 
 from daemon.callback.inbox import InboxFullError, RefusedError
@@ -31,6 +33,32 @@ def bench(path: Path) -> Bench:
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     with small_disk_in(tmp_path, "512k") as disk:
         yield disk
+
+
+class HungDisk:
+    """Stands for the thread: nothing ends before the disk answers, and everything at once then."""
+
+    def __init__(self) -> None:
+        self._held: list[Callable[[], Any]] | None = []
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        if self._held is None:
+            return maybeDeferred(function, *args)
+        done: Deferred[Any] = Deferred()
+        self._held.append(lambda: maybeDeferred(function, *args).chainDeferred(done))
+        return done
+
+    def answer(self) -> None:
+        held, self._held = self._held or [], None
+        for work in held:
+            work()
+
+
+def has_failed(result: Deferred[Any], error: type[Exception]) -> bool:
+    """Whether there is a result already, and it is that error."""
+    failures: list[Any] = []
+    result.addErrback(failures.append)
+    return len(failures) == 1 and failures[0].check(error) is error
 
 
 def says(bench: Bench) -> str:
@@ -145,10 +173,33 @@ def test_when_memory_is_full_as_well_callbacks_are_refused(bench):
         assert bench.inbox.refused == 7
         assert bench.inbox.depth == 83
         bench.inbox.settle([1])
-        assert bench.done(bench.inbox.accept(1, ids)).number == 91
+        assert bench.done(bench.inbox.accept(1, ids)).number == 85
     bench.pass_time(1)
     assert bench.says is None
-    assert bench.numbers() == [*range(2, 84), 91]
+    assert bench.numbers() == [*range(2, 84), 85]
+
+
+def test_while_the_disk_hangs_what_waits_is_bounded_and_the_rest_hears_at_once(path):
+    disk = HungDisk()
+    bench = Bench(path, disk)
+    inbox, ids = bench.inbox, array("q", range(100_000))
+    taken = [inbox.accept(1, ids)]
+    bench.clock.advance(0)
+    kept = inbox.reject(1, "kept", b"?" * 100_000)
+    taken += [inbox.accept(1, ids) for _ in range(82)]
+    assert inbox.refused == 0
+    taken.append(inbox.accept(1, ids))
+    for number in range(1, 4):
+        assert has_failed(inbox.accept(1, array("q")), InboxFullError)
+        assert inbox.refused == number
+    assert inbox.reject(1, "lost", b"?").called
+    assert inbox.rejected_lost == 1
+    assert not kept.called
+    disk.answer()
+    bench.pass_time(0)
+    assert [bench.done(each).number for each in taken] == list(range(1, 85))
+    assert bench.rejected() == ["kept"]
+    assert bench.accept(1).number == 85
 
 
 def test_closing_on_a_full_disk_says_what_is_lost(bench, path):

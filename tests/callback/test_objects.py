@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 import pytest_twisted
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
+from daemon.callback import objects_file
 from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, Seen
+from daemon.callback.objects_sqlite import FILE_NAME
 from tests.callback.stores import (
     ALWAYS_US,
     NEVER_US,
@@ -234,6 +239,25 @@ class StoreContract:
 class Kept(StoreContract):
     """What holds for those that outlive the process."""
 
+    def hold_writes(self, setting: str, folder: Path) -> AbstractContextManager[object]:
+        """Let no write end."""
+        raise NotImplementedError
+
+    @pytest_twisted.ensureDeferred
+    async def test_reads_do_not_wait_for_a_write_and_see_what_was_before_it(
+        self, store, setting, tmp_path, monkeypatch
+    ):
+        monkeypatch.setattr(objects_file, "BUSY_MS", 60_000)
+        await store.upsert([Seen(1, NOON_US)])
+        with self.hold_writes(setting, tmp_path):
+            storing = Deferred.fromCoroutine(store.upsert([Seen(2, NOON_US)]))
+            for _ in range(20):
+                assert await store.get(2, ALWAYS_US) is None
+                assert await all_of(store) == [Seen(1, NOON_US)]
+            assert not storing.called
+        await storing
+        assert await store.get(2, ALWAYS_US) == Seen(2, NOON_US)
+
     @pytest_twisted.ensureDeferred
     async def test_what_was_stored_is_there_after_the_end(self, setting, tmp_path):
         for number in range(3):
@@ -249,6 +273,13 @@ class TestSQLite(Kept):
     @pytest.fixture
     def setting(self) -> str:
         return "sqlite:"
+
+    @contextmanager
+    def hold_writes(self, setting: str, folder: Path) -> Iterator[None]:  # noqa: ARG002
+        path = folder / FILE_NAME
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("begin immediate")
+            yield
 
 
 class TestSQLiteInMemory(StoreContract):
@@ -268,6 +299,12 @@ class TestPostgres(Kept):
         database = postgres.fresh_database()
         yield str(database.dsn())
         database.release()
+
+    @contextmanager
+    def hold_writes(self, setting: str, folder: Path) -> Iterator[None]:  # noqa: ARG002
+        with closing(psycopg2.connect(setting)) as connection:
+            connection.cursor().execute("lock table objects in exclusive mode")
+            yield
 
 
 class TestPostgresOverASocketFile(StoreContract):

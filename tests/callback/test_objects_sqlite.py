@@ -11,9 +11,10 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -25,6 +26,7 @@ from daemon.callback import objects_sqlite
 from daemon.callback.database import SQLiteDatabase
 from daemon.callback.objects import DatabaseUnavailableError, Seen, StoreError
 from daemon.callback.objects_file import ObjectsFile
+from daemon.callback.objects_reader import CannotReadError, ObjectsReader
 from daemon.callback.objects_sqlite import FILE_NAME, SQLiteObjects
 from tests.callback.stores import (
     ALWAYS_US,
@@ -268,6 +270,18 @@ def test_what_was_stored_is_there_after_a_kill(path):
         assert len(found) % 10 == 0
 
 
+IS_LOCKED = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=0)
+try:
+    connection.execute("pragma journal_mode = delete")
+except sqlite3.OperationalError as error:
+    print("locked" in str(error))
+else:
+    print(False)
+"""
+
+
 def store_in(folder: Path) -> SQLiteObjects:
     return SQLiteObjects(SQLiteDatabase(), reactor=reactor, folder=lambda: folder)
 
@@ -384,16 +398,85 @@ async def test_a_sweep_ends_with_the_store(tmp_path):
         await sweeping
 
 
+@pytest.mark.parametrize("hung", [ObjectsFile, ObjectsReader])
 @pytest_twisted.ensureDeferred
-async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path, monkeypatch):
+async def test_a_disk_that_hangs_does_not_hold_up_the_end(tmp_path, monkeypatch, hung):
     hangs = threading.Event()
-    monkeypatch.setattr(ObjectsFile, "get", lambda *_: hangs.wait(60))
+    reads = hung is ObjectsReader
+    monkeypatch.setattr(hung, "get" if reads else "upsert", lambda *_: hangs.wait(60))
     with capturedLogs() as events:
         store = make_store("sqlite:", tmp_path)
         await store.open()
-        asked = Deferred.fromCoroutine(store.get(1, ALWAYS_US))
+        asking: Coroutine[Any, Any, Any] = store.get(1, ALWAYS_US) if reads else store.upsert([ROW])
+        asked = Deferred.fromCoroutine(asking)
         await store.close()
         with pytest.raises(DatabaseUnavailableError, match="closed"):
             await asked
     assert any("left behind" in str(event.get("log_format")) for event in events)
     hangs.set()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_has_read_before_reads_what_took_the_place_of_a_damaged_file(path, tmp_path):
+    store = make_store("sqlite:", tmp_path)
+    await store.upsert([ROW])
+    assert await store.page(None, 9, ALWAYS_US) == [ROW]
+    drop_table(path)
+    with pytest.raises(DatabaseUnavailableError):
+        await store.upsert([Seen(2, NOON_US)])
+    await store.upsert([Seen(3, NOON_US)])
+    for _ in range(2):
+        assert await store.page(None, 9, ALWAYS_US) == [Seen(3, NOON_US)]
+        assert await store.get(1, ALWAYS_US) is None
+    assert asides(path)[0] == f"{FILE_NAME}.aside-1"
+    await store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_damage_that_a_reader_meets_is_refused_once_and_then_put_aside(path, tmp_path):
+    store = make_store("sqlite:", tmp_path)
+    await store.upsert([ROW])
+    drop_table(path)
+    with pytest.raises(DatabaseUnavailableError, match="no such table"):
+        await store.page(None, 9, ALWAYS_US)
+    assert await store.page(None, 9, ALWAYS_US) == []
+    await store.close()
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothing_is_left_beside_the_file_after_the_end(tmp_path):
+    store = make_store("sqlite:", tmp_path)
+    await store.upsert([ROW])
+    assert await store.get(1, ALWAYS_US) == ROW
+    await store.close()
+    assert [found.name for found in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_file_in_use_stays_locked_whatever_its_reader_does(file, path):
+    """Who opens and closes a file beside SQLite takes all its locks away; nobody may here."""
+    file.open()
+    for _ in range(3):
+        assert file.reader.get(1, ALWAYS_US) == ROW
+        file.reader.close()
+        drop_table(path)
+        with pytest.raises(DatabaseUnavailableError):
+            file.get(1, ALWAYS_US)
+        file.upsert([ROW])
+        assert file.reader.get(1, ALWAYS_US) == ROW
+        ended = subprocess.run(
+            [sys.executable, "-c", IS_LOCKED, path], capture_output=True, text=True, check=True
+        )
+        assert ended.stdout == "True\n"
+
+
+@pytest.mark.usefixtures("file")
+def test_a_reader_leaves_a_file_that_is_not_open_to_the_writer(path):
+    file = ObjectsFile(path)
+    assert not file.is_shared
+    with pytest.raises(CannotReadError):
+        file.reader.get(1, ALWAYS_US)
+    file.open()
+    assert file.reader.get(1, ALWAYS_US) == ROW
+    file.close()
+    with pytest.raises(CannotReadError):
+        file.reader.get(1, ALWAYS_US)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from hashlib import sha256
 
 import pytest
@@ -10,8 +11,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from daemon.callback.inbox import Callback, InboxFullError, RefusedError
 from daemon.callback.objects import DatabaseUnavailableError, StoreError
-from daemon.callback.web import REJECTED_BYTES, CallbackAPI, rfc3339
+from daemon.callback.pages import rfc3339
+from daemon.callback.web import REJECTED_BYTES, CallbackAPI
 from daemon.http.problem import problem_json
+from daemon.http.turns import Slices
 from daemon.metrics import Histogram
 from daemon.tokens import Tokens
 from tests.callback.inboxes import Bench
@@ -43,6 +46,7 @@ class Service:
             tokens=tokens or Tokens(),
             max_ids=5,
             lifespan_us=LIFESPAN_US,
+            slices=Slices(self.bench.clock),
         )
         front.serve(self.api.app, problem_json)
 
@@ -196,6 +200,18 @@ def test_an_object_is_shown_with_the_time_when_it_was_last_seen(service):
     assert service.get("/objects") == {"objects": [shown], "next": None}
     assert service.get("/objects/7") == shown
     assert service.ask("HEAD", "/objects/7").body == b""
+
+
+def test_a_long_page_has_each_object_with_its_own_time(service):
+    """Times within the same second, and in others, over several pieces of a page."""
+    times_us = {number: NOW_US - number * 99_999 for number in range(250)}
+    service.store.rows = times_us
+    shown = service.get("/objects?limit=1000")["objects"]
+    assert [each["id"] for each in shown] == list(times_us)
+    for each in shown:
+        time = datetime.fromisoformat(each["last_seen"])
+        assert round(time.timestamp() * 1_000_000) == times_us[each["id"]]
+        assert len(each["last_seen"]) == len("2023-11-14T22:13:20.123456Z")
 
 
 def test_an_object_whose_time_is_over_is_not_shown_though_it_is_not_deleted_yet(service):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from daemon.http.connection import LINGER_S
 from daemon.http.deadlines import TICK_S
 from daemon.http.limits import Limits
+from daemon.http.patience import LINGER_S
 from tests.http.clients import Client, Server, get, post
 
 LATE_S = 2 * TICK_S + 0.5
@@ -124,6 +124,47 @@ class TimeoutTests(SynchronousTestCase):
         self.server.pass_time(LINGER_S + LATE_S)
         self.assertEqual(self.client.wire.value(), written)
         self.assertEqual(self.server.application.asked, [])
+
+    def test_who_reads_a_large_reply_slowly_is_served_as_long_as_it_reads_on(self) -> None:
+        wire = self.client.wire
+        wire.fills = True
+        self.client.send(get("/big/1000000"))
+        while len(wire.value()) < 1_000_000:
+            before = len(wire.value())
+            self.server.pass_time(100)
+            self.assertFalse(wire.disconnecting)
+            wire.empty()
+            self.assertGreater(len(wire.value()), before)
+        wire.fills = False
+        wire.empty()
+        self.assertEqual([len(body) for body in self.client.bodies], [1_000_000])
+        self.assert_ends(self.client, 119.5, None)
+
+    def test_who_stops_reading_a_large_reply_is_cut_off(self) -> None:
+        wire = self.client.wire
+        wire.fills = True
+        self.client.send(get("/big/1000000"))
+        self.server.pass_time(100)
+        wire.empty()
+        self.server.pass_time(119)
+        self.assertFalse(self.client.aborted)
+        self.server.pass_time(LATE_S + 1)
+        self.assertTrue(self.client.aborted)
+        self.assertLess(len(wire.value()), 500_000)
+
+    def test_a_large_reply_that_ends_the_connection_is_read_whole_before_that(self) -> None:
+        wire = self.client.wire
+        wire.fills = True
+        self.client.send(get("/big/1000000", "Connection: close"))
+        while len(wire.value()) < 1_000_000:
+            self.assertFalse(wire.disconnecting)
+            self.server.pass_time(100)
+            wire.empty()
+        self.assertTrue(self.client.closed)
+        self.server.pass_time(119)
+        self.assertFalse(self.client.aborted)
+        self.server.pass_time(LATE_S + 1)
+        self.assertTrue(self.client.aborted)
 
     def test_a_close_that_never_ends_is_cut_off(self) -> None:
         self.client.send(get("/", "Connection: close"))

@@ -19,11 +19,9 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.internet.task import deferLater
-from twisted.internet.testing import StringTransport
 
 from daemon.http.connection import Connection
 from daemon.http.limits import Limits
-from daemon.http.outlet import BufferedOutlet, outlet
 from daemon.http.server import KleinFactory
 from tests.certificates import write_self_signed
 from tests.http.clients import get
@@ -359,22 +357,3 @@ async def test_a_client_that_closes_its_side_gets_its_replies(reactor):
             reader.got += data
         client.close()
         assert [len(reply.body) for reply in read_responses(bytes(reader.got))] == [SIZE, 5]
-
-
-def test_a_transport_that_is_no_socket_of_twisteds_is_asked_when_it_is_full():
-    transport = StringTransport()
-    told: list[str] = []
-    way = outlet(transport, lambda: told.append("progressed"), lambda: told.append("drained"))
-    assert isinstance(way, BufferedOutlet)
-    way.write(b"a")
-    assert not way.blocked
-    way.pauseProducing()
-    assert way.blocked
-    way.resumeProducing()
-    way.resumeProducing()
-    assert told == ["drained"]
-    assert not way.half_close()
-    way.close()
-    way.close()
-    assert transport.disconnecting
-    assert transport.producer is None

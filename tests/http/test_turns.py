@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from klein import Klein
-from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.task import Clock
 
 from daemon.http.connection import READ_AT_ONCE
-from daemon.http.turns import SLICE_S, TURN_S
+from daemon.http.turns import SLICE_S, TURN_S, Turns
 from tests.http.clients import Client, Server, get, post
+from tests.http.turning import Turning
 
 COST_S = SLICE_S / 4
-HELD_S = 1e9
-
-
-class Turning(Clock):
-    """Runs in one turn what was due before it, as a reactor does; time passes while it works."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._turning = False
-        self._held: list[tuple[Any, float]] = []
-
-    def callLater(
-        self,
-        delay: float,
-        callable: Callable[..., object],  # noqa: A002  # as Twisted calls it
-        *args: object,
-        **kw: object,
-    ) -> IDelayedCall:
-        """Call later; what is asked for during a turn has its time after it."""
-        call = super().callLater(HELD_S if self._turning else delay, callable, *args, **kw)
-        if self._turning:
-            self._held.append((call, delay))
-        return call
-
-    def work(self, seconds: float) -> None:
-        """Be busy."""
-        self.rightNow += seconds
-
-    def turn(self) -> None:
-        """Do what is due."""
-        self._turning = True
-        self.advance(0)
-        self._turning = False
-        held, self._held = self._held, []
-        for call, delay_s in held:
-            if call.active():
-                call.reset(delay_s)
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is due."""
-        return any(call.getTime() <= self.seconds() for call in self.getDelayedCalls())
 
 
 class Slow:
@@ -248,3 +205,41 @@ def test_everyone_gets_all_replies_in_order_however_long_they_take(counts, cost_
     busy.finish()
     for place, count in enumerate(counts):
         assert clients[place].bodies == expected(str(place), count)
+
+
+class Member:
+    """Wants a number of turns, and fails in the last one if it is to.
+
+    :ivar turns: how many it had.
+    """
+
+    def __init__(self, turns: Turns, wanted: int, error: BaseException | None = None) -> None:
+        self._turns = turns
+        self._wanted = wanted
+        self._error = error
+        self.turns = 0
+        self.given_up = False
+
+    def go_on(self) -> None:
+        self.turns += 1
+        if self.turns < self._wanted:
+            self._turns.put_off(self)
+        elif self._error is not None:
+            raise self._error
+
+    def give_up(self) -> None:
+        self.given_up = True
+
+
+@pytest.mark.parametrize("error", [MemoryError(), CancelledError()])
+def test_one_who_fails_is_given_up_and_the_others_have_their_turns(error: BaseException):
+    """Bug: nobody had a turn any more."""
+    clock = Turning()
+    turns = Turns(clock)
+    members = [Member(turns, 3), Member(turns, 2, error), Member(turns, 3)]
+    for member in members:
+        turns.put_off(member)
+    while clock.is_busy:
+        clock.turn()
+    assert [member.turns for member in members] == [3, 2, 3]
+    assert [member.given_up for member in members] == [False, True, False]

@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
 
-from daemon.storage.commit import GroupCommit
+from daemon.storage.commit import WAITER_BYTES, GroupCommit
 
 
 class AccidentError(Exception):
@@ -248,6 +248,44 @@ class CommitTests(SynchronousTestCase):
         self.assertEqual(self.commit.waiting, 1)
         self.threads.finish()
         self.assertEqual(self.commit.waiting, 0)
+
+    def test_it_is_full_when_what_waits_and_what_is_under_way_take_too_much(self) -> None:
+        self.commit = GroupCommit(
+            self.clock, self.threads.run, self.ledger, memory_bytes=3 * WAITER_BYTES + 10
+        )
+        self.commit.submit(1, 10)
+        self.turn()
+        self.commit.submit(2)
+        self.assertFalse(self.commit.is_full)
+        self.commit.submit(3)
+        self.assertTrue(self.commit.is_full)
+        self.threads.finish()
+        self.assertFalse(self.commit.is_full)
+        self.commit.submit(4, 1_000_000)
+        self.threads.finish()
+        self.assertTrue(self.commit.is_full)
+        self.threads.finish()
+        self.assertFalse(self.commit.is_full)
+
+    def test_what_is_submitted_to_one_that_is_full_is_committed_all_the_same(self) -> None:
+        self.commit.submit(1, 1 << 30)
+        self.turn()
+        self.assertTrue(self.commit.is_full)
+        settled = self.commit.submit(2)
+        self.threads.finish()
+        self.threads.finish()
+        self.successResultOf(settled)
+        self.assertFalse(self.commit.is_full)
+
+    def test_those_who_cancelled_make_no_room(self) -> None:
+        self.commit.submit(1, 1 << 30).addErrback(lambda failure: failure.trap(CancelledError))
+        self.commit.submit(2, 1 << 30).addErrback(
+            lambda failure: failure.trap(CancelledError)
+        ).cancel()
+        self.turn()
+        self.assertTrue(self.commit.is_full)
+        self.threads.finish()
+        self.assertFalse(self.commit.is_full)
 
     def test_a_flush_of_nothing_is_done(self) -> None:
         self.successResultOf(self.commit.flush())

@@ -130,6 +130,7 @@ class Sender:
     :param address: where to.
     :param serials: where ids come from; shared with other senders.
     :param keep: use a connection for as long as it is open; else one for each callback.
+    :param pause_s: before each callback, beside some milliseconds.
     :ivar sent: all ids that may have reached the daemon.
     :ivar answered: those whose callback was answered 204.
     :ivar wrong: what may not happen: any other status.
@@ -137,11 +138,17 @@ class Sender:
     """
 
     def __init__(
-        self, address: tuple[str, int], serials: itertools.count[int], *, keep: bool
+        self,
+        address: tuple[str, int],
+        serials: itertools.count[int],
+        *,
+        keep: bool,
+        pause_s: float = 0.0,
     ) -> None:
         self._address = address
         self._serials = serials
         self._keep = keep
+        self._pause_s = pause_s
         self._random = random.Random()  # noqa: S311
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -164,7 +171,7 @@ class Sender:
 
     def _run(self) -> None:
         connection = self._connection()
-        while not self._stopped.wait(self._random.uniform(0.001, 0.01)):
+        while not self._stopped.wait(self._pause_s + self._random.uniform(0.001, 0.01)):
             ids = list(itertools.islice(self._serials, self._random.randint(1, 8)))
             if not self._keep or connection.sock is None:
                 connection.close()

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Self
 
 TIMEOUT_S = 60.0
+TCP_REPAIR = 19
 
 _serial = itertools.count(100_000_007, 101)
 
@@ -84,6 +85,14 @@ class Client:
     def reset(self) -> None:
         """Break the connection off (RST)."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+    def vanish(self) -> None:
+        """Be gone without a packet, as a machine without power is.
+
+        :raises PermissionError: this takes CAP_NET_ADMIN.
+        """
+        self._socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         self._socket.close()
 
     def close(self) -> None:

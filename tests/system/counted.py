@@ -9,16 +9,19 @@ from tests.system.http_clients import EndedError, HTTPClient, Place
 
 
 class Counted:
-    """A client that asks without a pause, over restarts, and knows what it was answered.
+    """A client that asks again and again, over restarts, and knows what it was answered.
+
+    :param pause_s: between a reply and the next request.
 
     :ivar answered: whole replies so far.
     :ivar lost: requests without a reply, which may have been counted or not.
     """
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, pause_s: float = 0.0) -> None:
         self.answered = 0
         self.lost = 0
         self._place = place
+        self._pause_s = pause_s
 
     def run(self, stopped: threading.Event) -> None:
         """Ask until someone says stop."""
@@ -29,7 +32,7 @@ class Counted:
                 time.sleep(0.01)
                 continue
             try:
-                while not stopped.is_set():
+                while not stopped.wait(self._pause_s):
                     assert client.ask("GET", "/").status == 200
                     self.answered += 1
             except EndedError:

@@ -8,10 +8,10 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
+from tests.system.clients import TCP_REPAIR
+
 TIMEOUT_S: Final = 15.0
 PIECE_BYTES: Final = 64 * 1024
-
-_TCP_REPAIR: Final = 19
 
 
 class Hostile:
@@ -72,7 +72,7 @@ class Hostile:
 
         :raises PermissionError: this takes CAP_NET_ADMIN.
         """
-        self.socket.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+        self.socket.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         self.socket.close()
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ def may_vanish() -> bool:
     """Whether connections can be left without a packet."""
     with socket.socket() as trial:
         try:
-            trial.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
+            trial.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
         except OSError:
             return False
     return True

@@ -37,23 +37,25 @@ class Job(NamedTuple):
 
 
 class Hasher:
-    """Adds jobs without a pause, reads them again, and finds what may not happen.
+    """Adds jobs one after another, reads them again, and finds what may not happen.
 
     :param place: where the daemons listen.
     :param name: of this client, in its passwords.
     :param delay_s: from a job's arrival until its hash can be read, seconds.
+    :param pause_s: before each job.
     :ivar jobs: those that were answered.
     :ivar sent: how many may have arrived.
     :ivar wrong: replies that break a promise.
     """
 
-    def __init__(self, place: Place, name: str, delay_s: float) -> None:
+    def __init__(self, place: Place, name: str, delay_s: float, pause_s: float = 0.0) -> None:
         self.jobs: list[Job] = []
         self.sent = 0
         self.wrong: list[str] = []
         self._place = place
         self._name = name
         self._delay_s = delay_s
+        self._pause_s = pause_s
         self._serial = itertools.count()
 
     def run(self, stopped: threading.Event) -> None:
@@ -65,7 +67,7 @@ class Hasher:
                 time.sleep(0.01)
                 continue
             try:
-                while not stopped.is_set():
+                while not stopped.wait(self._pause_s):
                     self._add(client)
                     self._read(client, self.jobs[-20:])
             except EndedError:

@@ -15,15 +15,17 @@ class NumberFeed:
 
     :param place: where the daemon listens.
     :param log: the log of numbers.
+    :param pause_s: before each block, beside some milliseconds.
     :ivar sent: all that may have arrived.
     :ivar seen: the log as it was last seen.
     """
 
-    def __init__(self, place: Place, log: Path) -> None:
+    def __init__(self, place: Place, log: Path, pause_s: float = 0.0) -> None:
         self.sent: set[int] = set()
         self.seen = b""
         self._place = place
         self._log = log
+        self._pause_s = pause_s
         self._random = random.Random()  # noqa: S311
 
     def run(self, stopped: threading.Event) -> None:
@@ -40,7 +42,7 @@ class NumberFeed:
     def _send(self, stopped: threading.Event) -> None:
         client = Client(self._place.address)
         try:
-            while not stopped.wait(self._random.uniform(0, 0.005)):
+            while not stopped.wait(self._pause_s + self._random.uniform(0, 0.005)):
                 block = [
                     self._random.randrange(10 ** self._random.randint(1, 9))
                     for _ in range(self._random.randint(1, 30))

@@ -31,15 +31,18 @@ Value = TypeVar("Value")
 _REPORT = re.compile(r"Received (\d+) unique numbers, (\d+) duplicates\. Unique total: (\d+)")
 
 
-def eventually(condition: Callable[[], Value], timeout_s: float = TIMEOUT_S) -> Value:
+def eventually(
+    condition: Callable[[], Value], timeout_s: float = TIMEOUT_S, *, pause_s: float = 0.005
+) -> Value:
     """Wait until a condition is true, and give what it gave.
 
+    :param pause_s: between two looks.
     :raises AssertionError: it is not true in time.
     """
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not true within {timeout_s} s"
-        time.sleep(0.005)
+        time.sleep(pause_s)
     return value
 
 

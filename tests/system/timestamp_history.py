@@ -17,13 +17,21 @@ class Recorder:
     :param place: where the daemons listen.
     :param seed: of the random choices.
     :param failures: statuses of writes that the disk may not take; nobody may ever see them.
+    :param pause_s: before each request.
     :ivar failed: how many had one of these.
     """
 
-    def __init__(self, place: Place, seed: int, failures: frozenset[int] = frozenset()) -> None:
+    def __init__(
+        self,
+        place: Place,
+        seed: int,
+        failures: frozenset[int] = frozenset(),
+        pause_s: float = 0.0,
+    ) -> None:
         self.history: list[Operation] = []
         self.failed = 0
         self._failures = failures
+        self._pause_s = pause_s
         self._place = place
         self._random = random.Random(seed)  # noqa: S311
         self._seed = seed
@@ -33,7 +41,7 @@ class Recorder:
 
     def run(self, stopped: threading.Event) -> list[Operation]:
         """Ask until someone says stop."""
-        while not stopped.is_set():
+        while not stopped.wait(self._pause_s):
             try:
                 self._client = self._client or HTTPClient(self._place.address)
             except ConnectionError:

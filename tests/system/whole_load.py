@@ -36,16 +36,23 @@ class MixedLoad:
     :param whole: the daemon.
     :param delay_s: its ``hash.delay``.
     :param failures: statuses that a timestamp which is not stored may get.
+    :param pause_s: of each client, between two requests.
     """
 
     def __init__(
-        self, whole: Whole, delay_s: float, failures: frozenset[int] = frozenset()
+        self,
+        whole: Whole,
+        delay_s: float,
+        failures: frozenset[int] = frozenset(),
+        pause_s: float = 0.0,
     ) -> None:
         self._whole = whole
         self._failures = failures
-        self._counted = [Counted(whole.places["counter"]) for _ in range(CLIENTS)]
+        self._pause_s = pause_s
+        self._counted = [Counted(whole.places["counter"], pause_s) for _ in range(CLIENTS)]
         self._hashers = [
-            Hasher(whole.places["hash"], f"client{number}", delay_s) for number in range(CLIENTS)
+            Hasher(whole.places["hash"], f"client{number}", delay_s, pause_s)
+            for number in range(CLIENTS)
         ]
         self._senders: list[Sender] = []
         self._serials = itertools.count(1)
@@ -60,13 +67,15 @@ class MixedLoad:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Ask all services without a pause, and let go on when each of them has answered."""
+        """Ask all services again and again, and let go on when each of them has answered."""
         whole, stopped = self._whole, threading.Event()
         self._recorders = [
-            Recorder(whole.places["timestamp"], next(self._seeds), self._failures)
+            Recorder(whole.places["timestamp"], next(self._seeds), self._failures, self._pause_s)
             for _ in range(CLIENTS)
         ]
-        self._feeds = [NumberFeed(whole.places["numbers"], whole.log) for _ in range(CLIENTS)]
+        self._feeds = [
+            NumberFeed(whole.places["numbers"], whole.log, self._pause_s) for _ in range(CLIENTS)
+        ]
         clients_of_all: list[Callable[[threading.Event], object]] = []
         for clients in (self._counted, self._hashers, self._feeds, self._recorders):
             clients_of_all += [client.run for client in clients]
@@ -74,7 +83,9 @@ class MixedLoad:
             stack.callback(stopped.set)
             self._runs = [pool.submit(run, stopped) for run in clients_of_all]
             for _ in range(CLIENTS):
-                sender = Sender(whole.address("callback"), self._serials, keep=True)
+                sender = Sender(
+                    whole.address("callback"), self._serials, keep=True, pause_s=self._pause_s
+                )
                 self._senders.append(stack.enter_context(sender))
             self.advance()
             yield

@@ -267,3 +267,14 @@ def test_batches_do_what_one_write_after_another_would_do(given_batches):
 
 def known(numbers: set[int] | None, count: int) -> set[int] | None:
     return None if numbers is None else {number for number in numbers if number < count}
+
+
+def test_a_write_takes_the_more_memory_the_more_its_conditions_name():
+    few, many = (
+        parse_conditions(None, ",".join(f'"{number}"' for number in range(count)))
+        for count in (1, 100)
+    )
+    sizes = [Write("1").size_bytes, Write("1", few).size_bytes, Write("1", many).size_bytes]
+    assert sizes[0] == 0
+    assert sizes[1] > 1
+    assert sizes[2] > 50 * sizes[1]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,10 +33,11 @@ def faults(library: Path, tmp_path: Path) -> Faults:
     return made
 
 
-@pytest.fixture(scope="module")
-def source(module_start: Starter) -> Source:
-    """A source of objects that the tests of a module share: none may end it."""
-    return started_source(module_start)
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    """A source of objects that all tests share: none may end it."""
+    with ExitStack() as stack:
+        yield started_source(Starter(tmp_path_factory.mktemp("source"), stack))
 
 
 @pytest.fixture

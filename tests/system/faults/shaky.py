@@ -8,10 +8,12 @@ import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.system.callbacks import even, object_source
+from tests.system.callbacks import body_of, even, object_source
+from tests.system.clients import Client, fresh_numbers
 from tests.system.conftest import Starter
 from tests.system.faults.control import Faults
-from tests.system.http_clients import WebDaemon
+from tests.system.hash_history import FORM
+from tests.system.http_clients import TEXT, WebDaemon
 from tests.system.running import ReservedPort, eventually
 from tests.system.whole import Whole
 from tests.system.whole_load import MixedLoad
@@ -21,6 +23,12 @@ LONG: Final = os.environ.get("LONG_TESTS", "") not in {"", "0"}
 
 DELAY_S: Final = 0.5
 """From a job's arrival until its hash can be read."""
+
+PAUSE_S: Final = 0.0 if LONG else 0.02
+"""Between two requests of a client."""
+
+POLL_S: Final = 0.1
+"""Between two looks at what the admin port says: it costs more than to look at a file."""
 
 NEED_NO_SYNC: Final = ("counter", "hash", "numbers")
 """Services whose answers do not wait for the disk."""
@@ -67,7 +75,7 @@ class Shaky(Whole):
         super().__init__(start, source.port, *settings, environment=faults.environment)
         self.faults = faults
         self.source = source
-        self.load = MixedLoad(self, DELAY_S, REFUSED)
+        self.load = MixedLoad(self, DELAY_S, REFUSED, PAUSE_S)
 
     @property
     def state(self) -> Path:
@@ -76,7 +84,7 @@ class Shaky(Whole):
 
     def wait_for_troubles(self, *names: str) -> dict[str, str]:
         """Wait until exactly these services say that something is wrong, and give what."""
-        eventually(lambda: self.troubles().keys() == set(names))
+        eventually(lambda: self.troubles().keys() == set(names), pause_s=POLL_S)
         return self.troubles()
 
     def inbox_depth(self) -> float:
@@ -93,3 +101,19 @@ class Shaky(Whole):
         """
         sent = set(more) | even(itertools.chain(*(sender.sent for sender in self.load.senders)))
         eventually(lambda: self.database.ids() == sent)
+
+
+def touch(whole: Shaky, *names: str) -> None:
+    """Have services change what they keep."""
+    asked = {
+        "timestamp": ("PUT", "/timestamp", b"1", TEXT),
+        "counter": ("GET", "/", None, TEXT),
+        "hash": ("POST", "/hash", b"password=a", FORM),
+        "callback": ("POST", "/callback", body_of([2]), "application/json"),
+    }
+    for name in names:
+        if name == "numbers":
+            Client(whole.places[name].address).send_numbers(fresh_numbers(1)).close()
+        else:
+            method, target, body, kind = asked[name]
+            whole.ask(name, method, target, body, content_type=kind)

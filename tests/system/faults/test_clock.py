@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 
 from tests.system.callbacks import body_of
-from tests.system.faults.shaky import LONG, Shaky
+from tests.system.faults.shaky import LONG, POLL_S, Shaky
 from tests.system.hash_history import FORM
 from tests.system.http_clients import TEXT, HTTPClient, request
 from tests.system.running import eventually
@@ -42,7 +42,7 @@ def test_a_clock_that_is_set_while_the_daemon_runs_changes_nothing(shaky: Shaky)
     with load.running():
         for ahead_s in FEW_STEPS_S:
             faults.set_clock(ahead_s)
-            eventually(partial(clock_is, whole, ahead_s))
+            eventually(partial(clock_is, whole, ahead_s), pause_s=POLL_S)
             load.advance()
     load.require_log()
     load.require_kept()
@@ -109,7 +109,7 @@ def test_a_clock_that_was_set_between_two_runs_makes_nothing_stick(shaky: Shaky)
         assert whole.ask("callback", "POST", "/callback", body_of([late])).status == 204
         wanted = {waiting, late} if is_back else {late}
         eventually(lambda: whole.database.ids() == wanted)  # noqa: B023
-        eventually(lambda: whole.inbox_depth() == 0)
+        eventually(lambda: whole.inbox_depth() == 0, pause_s=POLL_S)
         assert _readable(whole) == wanted
         again = whole.ask("hash", "POST", "/hash", b"password=b", content_type=FORM).body.decode()
         assert int(again) > int(job)

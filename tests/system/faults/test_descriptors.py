@@ -21,6 +21,10 @@ ROOM = 100
 """Descriptors that the daemon may have beside those that it has."""
 
 MANY = 300
+
+LATE = 1_000_000
+"""An object that the load does not name."""
+
 LINES = 60
 """Lines of the log that are no flood."""
 
@@ -65,7 +69,8 @@ def taken(whole: Shaky) -> Iterator[ExitStack]:
     resource.prlimit(whole.daemon.pid, resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def test_who_is_connected_is_served_when_no_descriptor_is_left(shaky: Shaky):
+def test_without_descriptors_who_is_connected_is_served_and_others_are_refused(shaky: Shaky):
+    """And when nobody asks for anything, the daemon is idle."""
     whole, load = shaky, shaky.load
     whole.live()
     with load.running():
@@ -78,15 +83,7 @@ def test_who_is_connected_is_served_when_no_descriptor_is_left(shaky: Shaky):
     load.require_kept()
     whole.require_all_callbacks()
     assert logged(whole) - before < LINES
-    whole.daemon.kill()
-    whole.live()
-    load.require_kept()
-    assert whole.daemon.stop() == 0
-
-
-def test_a_daemon_without_descriptors_refuses_politely_and_is_idle(shaky: Shaky):
-    whole = shaky
-    whole.live()
+    before = logged(whole)
     with taken(whole):
         for name in WEB[:4]:
             eventually(partial(is_refused, whole, name))
@@ -94,8 +91,8 @@ def test_a_daemon_without_descriptors_refuses_politely_and_is_idle(shaky: Shaky)
         time.sleep(1)  # in which a busy loop would use all of it
         assert processor_s(whole) - used_s < 0.5
         assert whole.daemon.is_running
-    eventually(lambda: whole.ask("callback", "POST", "/callback", body_of([2])).status == 204)
-    eventually(lambda: whole.database.ids() == {2})
-    assert logged(whole) < LINES
+    eventually(lambda: whole.ask("callback", "POST", "/callback", body_of([LATE])).status == 204)
+    whole.require_all_callbacks(LATE)
+    assert logged(whole) - before < LINES
     whole.wait_for_troubles()
     assert whole.daemon.stop() == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.faults.shaky import LONG, NEED_NO_SYNC, Shaky
+from tests.system.faults.shaky import LONG, NEED_NO_SYNC, POLL_S, Shaky
 from tests.system.http_clients import TEXT
 from tests.system.running import eventually, run_tsdaemon
 
@@ -28,7 +28,10 @@ def test_a_full_disk_costs_no_answer_and_all_is_well_when_there_is_room_again(sh
     with load.running():
         with faults.failing(write=errno.ENOSPC):
             eventually(lambda: load.failed_writes)
-            eventually(lambda: {"timestamp", "callback", "numbers"} <= whole.troubles().keys())
+            eventually(
+                lambda: {"timestamp", "callback", "numbers"} <= whole.troubles().keys(),
+                pause_s=POLL_S,
+            )
             load.advance(("timestamp", *KEPT_IN_MEMORY))
             assert refusal(whole) == (507, "1")
             assert whole.ask("admin", "GET", "/readyz").status == 200
@@ -65,7 +68,7 @@ def test_a_sync_that_fails_once_is_no_success_and_the_next_one_does_not_hide_it(
     with load.running():
         faults.concern(whole.log)
         with faults.failing(sync=errno.EIO, times=1):
-            eventually(lambda: "numbers" in whole.troubles())
+            eventually(lambda: "numbers" in whole.troubles(), pause_s=POLL_S)
         for path in (whole.state / "timestamp", whole.state / "inbox.sqlite"):
             faults.concern(path)
             before = faults.failed
@@ -73,7 +76,7 @@ def test_a_sync_that_fails_once_is_no_success_and_the_next_one_does_not_hide_it(
                 eventually(lambda: faults.failed == before + 3)  # noqa: B023
         faults.concern(whole.state)
         with faults.failing(sync=errno.EIO):
-            eventually(lambda: {"counter", "hash"} <= whole.troubles().keys())
+            eventually(lambda: {"counter", "hash"} <= whole.troubles().keys(), pause_s=POLL_S)
             load.advance(NEED_NO_SYNC)
         load.advance()
         whole.wait_for_troubles("numbers")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.callbacks import body_of
 from tests.system.clients import fresh_numbers
-from tests.system.faults.shaky import LONG, Shaky
+from tests.system.faults.shaky import LONG, POLL_S, Shaky
 from tests.system.hash_history import FORM
 from tests.system.http_clients import HTTPClient, Place, request
 from tests.system.running import eventually
@@ -50,7 +50,7 @@ def test_time_in_which_the_daemon_stood_still_has_passed(shaky: Shaky):
             assert waiting.reply().body == b64encode(sha512(b"a").digest())
             eventually(lambda: set(map(str, numbers)) <= set(whole.daemon.lines()))
     # Its lifespan is over, whatever the source says now.
-    eventually(lambda: whole.inbox_depth() == 0)
+    eventually(lambda: whole.inbox_depth() == 0, pause_s=POLL_S)
     assert whole.database.ids() == set()
     assert whole.troubles() == {}
     assert whole.daemon.stop() == 0

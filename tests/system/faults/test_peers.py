@@ -12,10 +12,10 @@ import pytest
 from tests.postgres import FreshDatabase, PostgresServer
 from tests.system.callbacks import postgres_database
 from tests.system.conftest import Starter
-from tests.system.faults.shaky import LONG, Shaky, Source, started_source
+from tests.system.faults.shaky import LONG, POLL_S, Shaky, Source, started_source
 from tests.system.running import eventually
 
-MEANWHILE = 50
+MEANWHILE = 50 if LONG else 20
 """Answers of each service while there is trouble."""
 
 
@@ -73,7 +73,7 @@ def test_a_database_in_trouble_is_noticed_by_no_client(
         load.advance()
     load.require_log()
     whole.require_all_callbacks()
-    eventually(lambda: whole.troubles() == {})
+    eventually(lambda: whole.troubles() == {}, pause_s=POLL_S)
     load.require_kept()
     assert whole.daemon.stop() == 0
     assert "Traceback" not in whole.daemon.stderr
@@ -97,7 +97,7 @@ def test_a_source_that_stands_still_or_is_gone_is_noticed_by_no_client(
         load.advance()
     load.require_log()
     whole.require_all_callbacks()
-    eventually(lambda: whole.troubles() == {})
+    eventually(lambda: whole.troubles() == {}, pause_s=POLL_S)
     load.require_kept()
     assert whole.daemon.stop() == 0
     assert "Traceback" not in whole.daemon.stderr

@@ -5,28 +5,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from tests.system.callbacks import body_of
-from tests.system.clients import Client, fresh_numbers
-from tests.system.faults.shaky import Shaky
-from tests.system.hash_history import FORM
-from tests.system.http_clients import TEXT
+from tests.system.faults.shaky import Shaky, touch
 from tests.system.running import eventually
-
-
-def touch(whole: Shaky, *names: str) -> None:
-    """Have services change what they keep."""
-    asked = {
-        "timestamp": ("PUT", "/timestamp", b"1", TEXT),
-        "counter": ("GET", "/", None, TEXT),
-        "hash": ("POST", "/hash", b"password=a", FORM),
-        "callback": ("POST", "/callback", body_of([2]), "application/json"),
-    }
-    for name in names:
-        if name == "numbers":
-            Client(whole.places[name].address).send_numbers(fresh_numbers(1)).close()
-        else:
-            method, target, body, kind = asked[name]
-            whole.ask(name, method, target, body, content_type=kind)
 
 
 def test_every_file_that_is_synced_and_written_can_be_made_to_fail(shaky: Shaky):

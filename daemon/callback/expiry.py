@@ -7,7 +7,7 @@ from typing import Any, Final
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, StoreError
+from daemon.callback.objects.store import DatabaseUnavailableError, ObjectStore, StoreError
 from daemon.callback.storing import Tell
 from daemon.clock import Now
 from daemon.metrics import Histogram

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from daemon.callback.inbox import Rejected
-from daemon.callback.seen import Seen
+from daemon.callback.objects.seen import Seen
 
 PIECE_ROWS: Final = 100
 """So many objects are written in one piece, which takes 50 µs."""

@@ -16,7 +16,7 @@ from daemon.callback.expiry import PART as EXPIRY
 from daemon.callback.expiry import Expiry
 from daemon.callback.inbox import Inbox, RefusedError
 from daemon.callback.lookups import Lookups
-from daemon.callback.objects import StoreError, parse_database, store_for
+from daemon.callback.objects.store import StoreError, parse_database, store_for
 from daemon.callback.pipeline import Pipeline
 from daemon.callback.storing import PART as STORING
 from daemon.callback.storing import Storing

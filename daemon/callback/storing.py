@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from daemon.callback.lookups import KEPT, Claim
-from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, Seen, StoreError
+from daemon.callback.objects.store import DatabaseUnavailableError, ObjectStore, Seen, StoreError
 from daemon.clock import Now
 from daemon.metrics import Histogram
 

@@ -20,7 +20,7 @@ from daemon.callback.inbox import (
     InboxFullError,
     RefusedError,
 )
-from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, StoreError
+from daemon.callback.objects.store import DatabaseUnavailableError, ObjectStore, StoreError
 from daemon.callback.pages import object_pieces, page, rejected_pieces
 from daemon.clock import Now
 from daemon.http.problem import problem_json

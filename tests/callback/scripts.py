@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from twisted.internet.defer import Deferred, succeed
 
-from daemon.callback.objects import Seen
+from daemon.callback.objects.store import Seen
 from daemon.http.client import Answer, ConnectionFailedError
 
 

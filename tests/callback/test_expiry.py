@@ -7,7 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from daemon.callback.expiry import AGAIN_S, PART, SWEEP_S, Expiry
-from daemon.callback.objects import DatabaseUnavailableError
+from daemon.callback.objects.store import DatabaseUnavailableError
 from daemon.metrics import Histogram
 from tests.callback.scripts import ScriptedStore
 

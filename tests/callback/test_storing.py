@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 
 from daemon.callback.lookups import Claim
-from daemon.callback.objects import DatabaseUnavailableError, StoreError
+from daemon.callback.objects.store import DatabaseUnavailableError, StoreError
 from daemon.callback.storing import BATCH_ROWS, BATCH_S, LONGEST_RETRY_S, PART, Storing
 from daemon.metrics import Histogram
 from tests.callback.scripts import ScriptedStore

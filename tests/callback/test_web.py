@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import Deferred, fail, succeed
 
 from daemon.callback.inbox import Callback, InboxFullError, RefusedError
-from daemon.callback.objects import DatabaseUnavailableError, StoreError
+from daemon.callback.objects.store import DatabaseUnavailableError, StoreError
 from daemon.callback.pages import rfc3339
 from daemon.callback.web import REJECTED_BYTES, CallbackAPI
 from daemon.http.problem import problem_json

@@ -15,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from zope.interface import implementer
 
-from daemon.callback.objects import ObjectStore, Seen
+from daemon.callback.objects.store import ObjectStore, Seen
 from daemon.callback.web import CallbackAPI
 from daemon.counter.web import CounterAPI
 from daemon.counter.window import Window

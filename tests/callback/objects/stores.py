@@ -17,7 +17,12 @@ from twisted.internet.task import deferLater
 from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.logger import capturedLogs
 
-from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, parse_database, store_for
+from daemon.callback.objects.store import (
+    DatabaseUnavailableError,
+    ObjectStore,
+    parse_database,
+    store_for,
+)
 
 Result = TypeVar("Result")
 Example = TypeVar("Example")

@@ -18,9 +18,9 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 from txpostgres import txpostgres
 
-from daemon.callback.addresses import located
-from daemon.callback.postgres_session import Arguments, Limits, Row, Session
-from daemon.callback.seen import DatabaseUnavailableError
+from daemon.callback.objects.addresses import located
+from daemon.callback.objects.seen import DatabaseUnavailableError
+from daemon.callback.objects.session import Arguments, Limits, Row, Session
 from daemon.threads import in_thread_of_its_own
 
 DEFAULTS: Final = {

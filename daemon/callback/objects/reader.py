@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from daemon.callback.seen import Seen
+from daemon.callback.objects.seen import Seen
 
 GET: Final = "select id, last_seen from objects where id = ? and last_seen >= ?"
 # Whatever type a damaged file has there, a cast makes a number of it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.callback.addresses import located
+from daemon.callback.objects.addresses import located
 from daemon.resolving import resolve
 
 NAMES = {"one": ["192.0.2.1", "2001:db8::1"], "two": ["192.0.2.2"]}

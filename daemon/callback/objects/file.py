@@ -16,9 +16,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from daemon.callback import schema
-from daemon.callback.objects_reader import GET, ObjectsReader, Selects
-from daemon.callback.seen import DatabaseUnavailableError, Seen, StoreError, latest
+from daemon.callback.objects import schema
+from daemon.callback.objects.reader import GET, ObjectsReader, Selects
+from daemon.callback.objects.seen import DatabaseUnavailableError, Seen, StoreError, latest
 from daemon.storage.aside import set_aside
 
 Result = TypeVar("Result")

@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Final
 
-from daemon.callback import schema
-from daemon.callback.postgres import Pool
-from daemon.callback.postgres_session import Session
-from daemon.callback.seen import DatabaseUnavailableError, Seen, StoreError, latest
+from daemon.callback.objects import schema
+from daemon.callback.objects.pool import Pool
+from daemon.callback.objects.seen import DatabaseUnavailableError, Seen, StoreError, latest
+from daemon.callback.objects.session import Session
 
 UPSERT_ROWS: Final = 10_000
 """Rows of one statement: its text is made in the reactor's thread, and must not take long."""
@@ -112,7 +112,7 @@ _UNDEFINED_TABLE: Final = "42P01"
 
 
 class PostgresObjects:
-    """An object store in PostgreSQL: see :class:`daemon.callback.seen.ObjectStore`.
+    """An object store in PostgreSQL: see :class:`daemon.callback.objects.seen.ObjectStore`.
 
     Several daemons may share it. All of them store rows in the order of their ids, and a sweep
     passes over rows that somebody is storing: so nobody ever waits for each other in a circle.

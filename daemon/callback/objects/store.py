@@ -6,14 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from daemon.callback.database import (
+from daemon.callback.objects.database import (
     Database,
     PostgresDatabase,
     SQLiteDatabase,
     parse_database,
 )
-from daemon.callback.objects_sqlite import SQLiteObjects
-from daemon.callback.seen import DatabaseUnavailableError, ObjectStore, Seen, StoreError
+from daemon.callback.objects.seen import DatabaseUnavailableError, ObjectStore, Seen, StoreError
+from daemon.callback.objects.sqlite import SQLiteObjects
 from daemon.health import Health
 
 __all__ = [
@@ -47,7 +47,7 @@ def store_for(
             return SQLiteObjects(database, reactor=reactor, folder=folder, health=health)
         case PostgresDatabase():
             # Only those who use PostgreSQL need the libraries.
-            from daemon.callback.objects_postgres import PostgresObjects
-            from daemon.callback.postgres import Pool
+            from daemon.callback.objects.pool import Pool
+            from daemon.callback.objects.postgres import PostgresObjects
 
             return PostgresObjects(Pool(reactor, database.parameters))

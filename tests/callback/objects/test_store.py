@@ -14,10 +14,10 @@ import pytest_twisted
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
-from daemon.callback import objects_file
-from daemon.callback.objects import DatabaseUnavailableError, ObjectStore, Seen
-from daemon.callback.objects_sqlite import FILE_NAME
-from tests.callback.stores import (
+from daemon.callback.objects import file
+from daemon.callback.objects.sqlite import FILE_NAME
+from daemon.callback.objects.store import DatabaseUnavailableError, ObjectStore, Seen
+from tests.callback.objects.stores import (
     ALWAYS_US,
     NEVER_US,
     NOON_US,
@@ -247,7 +247,7 @@ class Kept(StoreContract):
     async def test_reads_do_not_wait_for_a_write_and_see_what_was_before_it(
         self, store, setting, tmp_path, monkeypatch
     ):
-        monkeypatch.setattr(objects_file, "BUSY_MS", 60_000)
+        monkeypatch.setattr(file, "BUSY_MS", 60_000)
         await store.upsert([Seen(1, NOON_US)])
         with self.hold_writes(setting, tmp_path):
             storing = Deferred.fromCoroutine(store.upsert([Seen(2, NOON_US)]))

@@ -16,11 +16,11 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
-from daemon.callback.database import PostgresDatabase, parse_database
-from daemon.callback.postgres import Pool
-from daemon.callback.postgres_session import Limits, Session
-from daemon.callback.seen import DatabaseUnavailableError
-from tests.callback.stores import finish, nothing_unhandled, pause, until_available
+from daemon.callback.objects.database import PostgresDatabase, parse_database
+from daemon.callback.objects.pool import Pool
+from daemon.callback.objects.seen import DatabaseUnavailableError
+from daemon.callback.objects.session import Limits, Session
+from tests.callback.objects.stores import finish, nothing_unhandled, pause, until_available
 from tests.postgres import PASSWORD, FreshDatabase, PostgresServer
 
 ONE = [(1,)]

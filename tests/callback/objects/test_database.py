@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.callback.database import PostgresDatabase, SQLiteDatabase, parse_database
+from daemon.callback.objects.database import PostgresDatabase, SQLiteDatabase, parse_database
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
-from daemon.callback.database import PostgresDatabase, parse_database
-from daemon.callback.objects import DatabaseUnavailableError, Seen, StoreError
-from daemon.callback.objects_postgres import PostgresObjects
-from daemon.callback.postgres import Pool
-from daemon.callback.postgres_session import Limits
-from tests.callback.stores import (
+from daemon.callback.objects.database import PostgresDatabase, parse_database
+from daemon.callback.objects.pool import Pool
+from daemon.callback.objects.postgres import PostgresObjects
+from daemon.callback.objects.session import Limits
+from daemon.callback.objects.store import DatabaseUnavailableError, Seen, StoreError
+from tests.callback.objects.stores import (
     ALWAYS_US,
     NEVER_US,
     NOON_US,

@@ -12,10 +12,10 @@ from twisted.internet.defer import TimeoutError as TimedOutError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from daemon.callback.database import SQLiteDatabase
-from daemon.callback.objects_file import ObjectsFile
-from daemon.callback.objects_reader import CannotReadError
-from daemon.callback.seen import DatabaseUnavailableError, Seen
+from daemon.callback.objects.database import SQLiteDatabase
+from daemon.callback.objects.file import ObjectsFile
+from daemon.callback.objects.reader import CannotReadError
+from daemon.callback.objects.seen import DatabaseUnavailableError, Seen
 from daemon.health import Health
 from daemon.threads import OneThread
 
@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 
 
 class SQLiteObjects:
-    """An object store in a file or in memory: see :class:`daemon.callback.seen.ObjectStore`.
+    """A store in a file or in memory: see :class:`daemon.callback.objects.seen.ObjectStore`.
 
     :param database: where it lies.
     :param reactor: schedules, and gets what the thread gives.

@@ -22,13 +22,13 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from daemon.callback import objects_sqlite
-from daemon.callback.database import SQLiteDatabase
-from daemon.callback.objects import DatabaseUnavailableError, Seen, StoreError
-from daemon.callback.objects_file import ObjectsFile
-from daemon.callback.objects_reader import CannotReadError, ObjectsReader
-from daemon.callback.objects_sqlite import FILE_NAME, SQLiteObjects
-from tests.callback.stores import (
+from daemon.callback.objects import sqlite
+from daemon.callback.objects.database import SQLiteDatabase
+from daemon.callback.objects.file import ObjectsFile
+from daemon.callback.objects.reader import CannotReadError, ObjectsReader
+from daemon.callback.objects.sqlite import FILE_NAME, SQLiteObjects
+from daemon.callback.objects.store import DatabaseUnavailableError, Seen, StoreError
+from tests.callback.objects.stores import (
     ALWAYS_US,
     NEVER_US,
     NOON_US,
@@ -240,8 +240,8 @@ def test_a_full_disk_is_refused_and_loses_nothing(file):
 KILLED = """
 import sys
 from pathlib import Path
-from daemon.callback.objects_file import ObjectsFile
-from daemon.callback.seen import Seen
+from daemon.callback.objects.file import ObjectsFile
+from daemon.callback.objects.seen import Seen
 file = ObjectsFile(Path(sys.argv[1]))
 for number in range(10**9):
     file.upsert([Seen(number * 10 + one, 1) for one in range(10)])
@@ -378,7 +378,7 @@ async def test_the_end_finishes_what_was_begun(tmp_path):
 
 @pytest_twisted.ensureDeferred
 async def test_the_end_interrupts_what_takes_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(objects_sqlite, "CLOSE_S", 0.1)
+    monkeypatch.setattr(sqlite, "CLOSE_S", 0.1)
     store = make_store("sqlite:", tmp_path)
     storing = Deferred.fromCoroutine(
         store.upsert([Seen(number, NOON_US) for number in range(1_000_000)])

@@ -1,0 +1,1 @@
+"""The database of objects: one interface, SQLite and PostgreSQL behind it."""

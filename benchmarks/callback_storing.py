@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from benchmarks.callback_accepts import LONG_LIFESPAN_SECONDS
 from benchmarks.load import BenchmarkError
 from daemon.callback.lookups import Claim
-from daemon.callback.objects import ObjectStore, parse_database, store_for
+from daemon.callback.objects.store import ObjectStore, parse_database, store_for
 from daemon.callback.storing import BATCH_ROWS, Storing
 from daemon.clock import anchored_clock
 from daemon.metrics import Histogram

@@ -27,7 +27,7 @@ from twisted.internet.task import react
 
 from benchmarks.publishing.record import record_table
 from benchmarks.report import heading, machine_facts, simple_table
-from daemon.callback.objects import ObjectStore, Seen, parse_database, store_for
+from daemon.callback.objects.store import ObjectStore, Seen, parse_database, store_for
 from tests.postgres import running_server
 
 SIZES = (1_000, 5_000)

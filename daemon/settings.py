@@ -21,7 +21,7 @@ import tomlkit
 from msgspec import Meta
 
 from daemon.redaction import redact
-from daemon.settings_types import Level, about, accepts_text, is_table, wanted
+from daemon.settings_types import Level, about, accepts_text, is_table, seconds, wanted
 
 ENVIRONMENT_PREFIX = "TSDAEMON_"
 NOT_SETTINGS = frozenset({"config", "only", "without"})
@@ -69,11 +69,10 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = False
     drain_timeout: Annotated[
         float,
-        Meta(
+        seconds(
+            "How long a stop may take; what is left then is abandoned, exit status 1.",
             gt=0,
             le=86400,
-            description="How long a stop may take; what is left then is abandoned, exit status 1.",
-            extra={"unit": "seconds"},
         ),
     ] = 30.0
 

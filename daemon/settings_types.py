@@ -1,6 +1,6 @@
 """What a setting's type says to people: what is wanted, in which unit, and what it is for.
 
-A type comes with its ``Meta``: ``Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]``.
+A type comes with its ``Meta``: ``Annotated[float, seconds("How long to wait.", gt=0)]``.
 """
 
 from __future__ import annotations
@@ -8,10 +8,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from msgspec import inspect
+from msgspec import Meta, inspect
 
 Level = Literal["debug", "info", "warn", "error", "critical"]
 """How bad it is that something happened, as the log has it."""
+
+
+def seconds(description: str, **bounds: Any) -> Meta:
+    """Describe a time in seconds.
+
+    :param bounds: as :class:`msgspec.Meta` takes them, such as ``gt=0``.
+    """
+    return Meta(description=description, extra={"unit": "seconds"}, **bounds)
+
+
+def size(description: str, **bounds: Any) -> Meta:
+    """Describe a number of bytes.
+
+    :param bounds: as :class:`msgspec.Meta` takes them, such as ``ge=0``.
+    """
+    return Meta(description=description, extra={"unit": "bytes"}, **bounds)
 
 
 @dataclass(frozen=True)

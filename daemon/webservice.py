@@ -21,6 +21,7 @@ from daemon.http.limits import Limits, RenderRefusal
 from daemon.http.server import KleinFactory
 from daemon.peers import is_local
 from daemon.plugin import Host
+from daemon.settings_types import seconds, size
 
 Listen = Annotated[str, Meta(description="Where the service listens.", extra={"endpoint": True})]
 
@@ -35,57 +36,23 @@ class HTTPSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_connections: Annotated[
         int, Meta(ge=1, le=1_000_000, description="How many connections may be open at once.")
     ] = 10_000
-    max_body: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=2**30,
-            description="The largest body of a request.",
-            extra={"unit": "bytes"},
-        ),
-    ] = 64 * 1024
-    max_header: Annotated[
-        int,
-        Meta(
-            ge=256,
-            le=2**20,
-            description="The largest header of a request.",
-            extra={"unit": "bytes"},
-        ),
-    ] = 16 * 1024
+    max_body: Annotated[int, size("The largest body of a request.", ge=0, le=2**30)] = 64 * 1024
+    max_header: Annotated[int, size("The largest header of a request.", ge=256, le=2**20)] = (
+        16 * 1024
+    )
     max_header_fields: Annotated[
         int, Meta(ge=1, le=10_000, description="How many fields a header may have.")
     ] = 100
-    max_target: Annotated[
-        int,
-        Meta(ge=16, le=2**20, description="The longest request target.", extra={"unit": "bytes"}),
-    ] = 8 * 1024
+    max_target: Annotated[int, size("The longest request target.", ge=16, le=2**20)] = 8 * 1024
     header_timeout: Annotated[
         float,
-        Meta(
-            gt=0,
-            le=86_400,
-            description="From the first byte of a request to the end of its header.",
-            extra={"unit": "seconds"},
-        ),
+        seconds("From the first byte of a request to the end of its header.", gt=0, le=86_400),
     ] = 10.0
     body_timeout: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=86_400,
-            description="How long a body under way may stand still.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How long a body under way may stand still.", gt=0, le=86_400)
     ] = 30.0
     idle_timeout: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=86_400,
-            description="How long a connection may be silent between requests.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How long a connection may be silent between requests.", gt=0, le=86_400)
     ] = 120.0
 
     def limits(self) -> Limits:

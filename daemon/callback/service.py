@@ -27,6 +27,7 @@ from daemon.http.source_url import parse_source_url
 from daemon.http.turns import Slices
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
+from daemon.settings_types import seconds, size
 from daemon.storage.slots import NewerFormatError
 from daemon.threads import OneThread
 from daemon.webservice import HTTPSettings, Listen, WebPort
@@ -48,15 +49,7 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
     """The settings table ``[callback]``."""
 
     listen: Listen = "tcp:9090:interface=127.0.0.1"
-    max_body: Annotated[
-        int,
-        Meta(
-            ge=0,
-            le=2**30,
-            description="The largest body of a request.",
-            extra={"unit": "bytes"},
-        ),
-    ] = 1024 * 1024
+    max_body: Annotated[int, size("The largest body of a request.", ge=0, le=2**30)] = 1024 * 1024
     max_ids: Annotated[
         int, Meta(ge=1, le=100_000, description="How many ids a callback may have.")
     ] = 10_000
@@ -69,13 +62,7 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
         Meta(ge=1, le=10_000, description="How many lookups may be under way at once."),
     ] = 256
     lookup_timeout: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=3600,
-            description="How long the source has for an answer.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How long the source has for an answer.", gt=0, le=3600)
     ] = 10.0
     database: Annotated[
         str,
@@ -86,13 +73,7 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
         ),
     ] = "sqlite:"
     lifespan: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=31_536_000,
-            description="How long an object is kept after a callback named it.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How long an object is kept after a callback named it.", gt=0, le=31_536_000)
     ] = 30.0
 
     def __post_init__(self) -> None:

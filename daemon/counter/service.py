@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated, Final
 
-from msgspec import Meta
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -15,6 +14,7 @@ from daemon.counter.window import Window
 from daemon.http.limits import plain_text
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
+from daemon.settings_types import seconds
 from daemon.storage.mapped import STORING, Column
 from daemon.storage.salvage import Trouble
 from daemon.storage.segments import NewerFormatError
@@ -29,23 +29,9 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
     """The settings table ``[counter]``."""
 
     listen: Listen = "tcp:8082:interface=127.0.0.1"
-    window: Annotated[
-        float,
-        Meta(
-            ge=0.001,
-            le=86_400,
-            description="The length of the window.",
-            extra={"unit": "seconds"},
-        ),
-    ] = 60.0
+    window: Annotated[float, seconds("The length of the window.", ge=0.001, le=86_400)] = 60.0
     sync: Annotated[
-        float,
-        Meta(
-            ge=0.01,
-            le=3600,
-            description="How often the disk is made to hold what was counted.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How often the disk is made to hold what was counted.", ge=0.01, le=3600)
     ] = 1.0
 
 

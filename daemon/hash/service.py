@@ -18,6 +18,7 @@ from daemon.hash.web import HashAPI
 from daemon.http.problem import problem_json
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
+from daemon.settings_types import seconds, size
 from daemon.storage.ring import STORING, Ring
 from daemon.storage.salvage import Trouble
 from daemon.storage.segments import NewerFormatError
@@ -45,21 +46,12 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
     listen: Listen = "tcp:8080:interface=127.0.0.1"
     max_body: Annotated[
         int,
-        Meta(
-            ge=0,
-            le=2**30,
-            description="The largest body of a request; a password may grow sixfold on its way.",
-            extra={"unit": "bytes"},
+        size(
+            "The largest body of a request; a password may grow sixfold on its way.", ge=0, le=2**30
         ),
     ] = 512 * 1024
     delay: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=86_400,
-            description="From a job's arrival until its hash can be read.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("From a job's arrival until its hash can be read.", ge=0, le=86_400)
     ] = 5.0
     capacity: Annotated[
         int,
@@ -67,21 +59,10 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
     ] = 10_000_000
     linger: Annotated[
         float,
-        Meta(
-            ge=0,
-            le=3600,
-            description="How long a stop lets clients read the last job after it is ready.",
-            extra={"unit": "seconds"},
-        ),
+        seconds("How long a stop lets clients read the last job after it is ready.", ge=0, le=3600),
     ] = 1.0
     max_wait: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=86_400,
-            description="How long a client may wait for a job (Prefer: wait).",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How long a client may wait for a job (Prefer: wait).", ge=0, le=86_400)
     ] = 60.0
     idempotency_keys: Annotated[
         int,
@@ -93,12 +74,7 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
     ] = False
     sync: Annotated[
         float,
-        Meta(
-            ge=0.01,
-            le=3600,
-            description="How often the disk is made to hold the jobs that are kept.",
-            extra={"unit": "seconds"},
-        ),
+        seconds("How often the disk is made to hold the jobs that are kept.", ge=0.01, le=3600),
     ] = 1.0
 
 

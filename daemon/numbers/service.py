@@ -23,6 +23,7 @@ from daemon.output import STDOUT, write
 from daemon.peers import is_local
 from daemon.periodic import Periodic
 from daemon.plugin import Host, IDraining, StartError
+from daemon.settings_types import seconds
 from daemon.threads import OneThread
 
 SYNC_S: Final = 1.0
@@ -51,13 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=1000, description="How many clients are served at once."),
     ] = 5
     report_interval: Annotated[
-        float,
-        Meta(
-            ge=0.1,
-            le=86_400,
-            description="How often a report is printed on stdout.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How often a report is printed on stdout.", ge=0.1, le=86_400)
     ] = 10.0
     terminate_from: Annotated[
         Literal["loopback", "anyone"],

@@ -15,6 +15,7 @@ from zope.interface import implementer
 from daemon.http.limits import plain_text
 from daemon.metrics import Histogram
 from daemon.plugin import Host, IDraining, StartError
+from daemon.settings_types import seconds
 from daemon.storage.commit import GroupCommit
 from daemon.storage.slots import NewerFormatError, Slots
 from daemon.threads import OneThread
@@ -40,13 +41,7 @@ class Settings(HTTPSettings, frozen=True, kw_only=True):
         ),
     ] = "disk"
     max_wait: Annotated[
-        float,
-        Meta(
-            ge=0,
-            le=86_400,
-            description="How long a reader may wait for the next write.",
-            extra={"unit": "seconds"},
-        ),
+        float, seconds("How long a reader may wait for the next write.", ge=0, le=86_400)
     ] = 60.0
 
 

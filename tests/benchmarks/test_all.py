@@ -15,6 +15,7 @@ from benchmarks.publishing import plan
 from benchmarks.publishing.plan import SECTIONS, Section, Step
 from benchmarks.publishing.published import load, save
 from tests.benchmarks.records import EARLIER, good_results, taken
+from tests.system.running import eventually
 
 GOOD = ("report",)
 BAD = ("lookups", "--no-such-flag")
@@ -108,7 +109,9 @@ def test_what_would_be_run_is_shown(checkout: Path, capsys: pytest.CaptureFixtur
 
 def test_a_benchmark_that_is_ended_takes_its_servers_along() -> None:
     program = (
-        "import subprocess, sys\n"
+        "import signal, subprocess\n"
+        # Who was started in the background ignores it otherwise.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "server = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
         "try:\n    print('started', flush=True)\n    server.wait()\n"
         "finally:\n    server.kill()\n    server.wait()\n"
@@ -121,7 +124,7 @@ def test_a_benchmark_that_is_ended_takes_its_servers_along() -> None:
         tree = process_tree(process.pid)
         assert len(tree) == 2
         end(process)
-        assert [pid for pid in tree if Path(f"/proc/{pid}").exists()] == []
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in tree))
 
 
 def test_every_step_has_a_name_of_its_own_and_a_module() -> None:

@@ -81,7 +81,7 @@ def accepts(cores: Cores, folder: Path, kind: str, posts: Posts, empty_seconds: 
     settings = [f"lifespan={LONG_LIFESPAN_SECONDS}"]
     with running(cores, folder, kind, settings) as daemon:
         run = run_wrk(daemon, posts)
-        found = daemon.metrics()
+        found = daemon.metrics_at_rest()
         # What wrk had sent when it ended was accepted as well.
         accepted = int(found["accepted_total"])
         at_most = run.requests + posts.connections

@@ -65,6 +65,15 @@ class Daemon(ServerProcess):
                     found[name] = sample.value
         return found
 
+    def metrics_at_rest(self) -> dict[str, float]:
+        """Return the metrics when nothing is accepted any more of what was sent before."""
+        found = self.metrics()
+        while True:
+            time.sleep(2 * POLL_SECONDS)
+            before, found = found, self.metrics()
+            if found["accepted_total"] == before["accepted_total"]:
+                return found
+
     def wait_until_empty(self, seconds: float) -> float | None:
         """Wait until no callback is in the inbox; return how long that took; None: too long."""
         began = time.monotonic()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from daemon.numbers.log import NumberLog
+from daemon.numbers.log import PORTION_BYTES, NumberLog
 
 
 def lines(text: bytes) -> list[np.ndarray]:
@@ -160,3 +160,18 @@ def test_syncing_says_when_the_disk_refuses(log, monkeypatch):
     monkeypatch.setattr(os, "fdatasync", refuse)
     with pytest.raises(OSError, match="no"):
         log.sync()
+
+
+def test_much_is_given_to_the_disk_before_the_next_sync(log, monkeypatch):
+    given: list[tuple[int, int]] = []
+
+    def advise(_descriptor: int, offset: int, length: int, _advice: int) -> None:
+        given.append((offset, length))
+        raise OSError(errno.EIO, "as if the disk were in trouble")
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    block = np.full(PORTION_BYTES // 4, ord("7"), np.uint8)
+    for _ in range(9):
+        log.append([block])
+    assert given == [(0, PORTION_BYTES), (PORTION_BYTES, PORTION_BYTES)]
+    assert log.path.stat().st_size == 9 * len(block)

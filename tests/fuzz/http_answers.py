@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import h11
 from twisted.internet.address import IPv4Address
@@ -15,6 +15,7 @@ from daemon.http.answer import Answer, FetchError
 from daemon.http.answer_head import RememberedHeads
 from daemon.http.client_connection import ClientConnection, Fetch
 from daemon.http.limits import Limits
+from tests.fuzz.by_h11 import next_by_h11
 from tests.fuzz.choices import SIZES, cut
 from tests.fuzz.http_requests import BEHIND_HEAD, H11_REFUSES
 
@@ -138,27 +139,13 @@ def _compare(raw: bytes, answer: Answer | type[FetchError] | None, *, closed: bo
     if closed:
         client.receive_data(b"")
     try:
-        read = _next_by_h11(client)
+        read = next_by_h11(client)
     except h11.RemoteProtocolError as error:
         # It looks at how long the body would be of an answer that has none, and at trailers.
         assert f"{BEHIND_HEAD}{error}" in H11_REFUSES, (str(error), answer)
         assert answer.status in _WITHOUT_BODY or b"transfer-encoding" in answer.fields
     else:
         assert read == (answer.status, answer.body), (read, answer)
-
-
-def _next_by_h11(client: h11.Connection) -> tuple[int, bytes]:
-    status, body = 0, b""
-    while True:
-        event: Any = client.next_event()
-        if isinstance(event, h11.Response):
-            status = event.status_code
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            return status, body
-        else:
-            assert isinstance(event, h11.InformationalResponse), event
 
 
 _OK: Final = b"HTTP/1.1 200 OK\r\n"

@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import h11
 
 from daemon.http.head import parse
 from daemon.http.reader import Received, RequestReader
 from tests.fuzz import http_seeds, web_worlds
+from tests.fuzz.by_h11 import next_by_h11
 from tests.fuzz.choices import SIZES, cut
 from tests.fuzz.http_requests import EARLY
 from tests.fuzz.watched import no_failure_logged
@@ -181,24 +182,10 @@ def _read_by_h11(raw: bytes, replies: Sequence[Response], methods: Sequence[byte
         client.send(h11.Request(method=asked, target=b"/", headers=[(b"host", b"a")]))
         client.send(h11.EndOfMessage())
         client.receive_data(raw)
-        status, body = _next_by_h11(client)
+        status, body = next_by_h11(client)
         assert (status, body) == (reply.status, reply.body)
         raw, _ = client.trailing_data
     assert raw == b"" or not replies
-
-
-def _next_by_h11(client: h11.Connection) -> tuple[int, bytes]:
-    status, body = 0, b""
-    while True:
-        event: Any = client.next_event()
-        if isinstance(event, h11.Response):
-            status = event.status_code
-        elif isinstance(event, h11.Data):
-            body += bytes(event.data)
-        elif isinstance(event, h11.EndOfMessage):
-            return status, body
-        else:
-            assert isinstance(event, h11.InformationalResponse), event
 
 
 WORDS: Final = (
